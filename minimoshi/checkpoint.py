@@ -1,0 +1,138 @@
+"""Models on disk: a folder with config.json and model.safetensors, nothing executable."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from .config import Config
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+SHIPPED = Path(__file__).parent / "pretrained"
+
+
+def shipped_names(part: str) -> list[str]:
+    """The models of one kind ("mimi", "generator", …) that come with the package."""
+    return sorted(folder.name for folder in SHIPPED.iterdir() if (folder / part / CONFIG).exists()) if SHIPPED.exists() else []
+
+
+def find_folder(name_or_path: str | os.PathLike, part: str) -> Path:
+    """The folder that a shipped name, a path or a Hugging Face repo id stands for."""
+    name = os.fspath(name_or_path)
+    if name in shipped_names(part):
+        return SHIPPED / name / part
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / CONFIG).exists():
+            raise FileNotFoundError(f"{path} holds no {CONFIG}; expected a folder written by save_pretrained")
+        return path
+    if path.exists():
+        raise ValueError(f"{path} is a file; from_pretrained takes the folder that holds {CONFIG} and {WEIGHTS}. "
+                         "For official checkpoint files see minimoshi.interop")
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return _from_hub(name, part)
+    raise FileNotFoundError(f"no model named {name!r} and no such folder; shipped for this class: "
+                            f"{', '.join(shipped_names(part)) or 'none'}")
+
+
+def _from_hub(repo: str, part: str) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise FileNotFoundError(f"{repo!r} is neither a shipped model ({', '.join(shipped_names(part))}) nor a folder; "
+                                "to fetch it from Hugging Face, pip install huggingface_hub") from None
+    try:
+        return Path(snapshot_download(repo, allow_patterns=[CONFIG, WEIGHTS, "*.model"]))
+    except Exception as error:
+        raise FileNotFoundError(f"{repo!r} is neither a shipped model ({', '.join(shipped_names(part))}) nor a folder, "
+                                f"and could not be fetched from Hugging Face: {error}") from error
+
+
+def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:
+    """All tensors of a safetensors file. ValueError for anything else: pickles are refused, they can run code."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no weights file {path}")
+    if path.suffix in (".pt", ".pth", ".bin", ".ckpt", ".pkl"):
+        raise ValueError(f"{path} looks like a pickle, which can run code when loaded; convert it to safetensors first")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not a complete safetensors file ({error}); it may be truncated, corrupt or a pickle") from error
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """The content of a JSON file, or a ValueError that names it."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not readable JSON: {error}") from error
+
+
+def check_tensors(expected: Mapping[str, torch.Size], tensors: dict[str, Tensor], source: str, kind: str) -> None:
+    """ValueError that names together all tensors that are missing, unexpected, misshapen or not finite."""
+    problems = [f"missing {name} {list(shape)}" for name, shape in expected.items() if name not in tensors]
+    problems += [f"unexpected {name} {list(t.shape)}" for name, t in tensors.items() if name not in expected]
+    problems += [f"{name}: expected shape {list(expected[name])}, got {list(t.shape)}"
+                 for name, t in tensors.items() if name in expected and t.shape != expected[name]]
+    problems += [f"{name} holds NaN or infinite values" for name, t in tensors.items()
+                 if t.is_floating_point() and not torch.isfinite(t).all()]
+    if problems:
+        shown = "\n  ".join(problems[:20]) + (f"\n  and {len(problems) - 20} more" if len(problems) > 20 else "")
+        raise ValueError(f"{source} does not fit {kind}, {len(problems)} problems:\n  {shown}")
+
+
+def load_tensors(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+    """Copy tensors into a module. What does not fit is named as by `check_tensors`."""
+    expected = {name: t.shape for name, t in module.state_dict().items()}
+    check_tensors(expected, tensors, source, type(module).__name__)
+    module.load_state_dict(tensors)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file in one go: a crash leaves the old file whole."""
+    unfinished = path.with_suffix(path.suffix + ".unfinished")
+    save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, unfinished, metadata)
+    os.replace(unfinished, path)
+
+
+class Pretrained:
+    """Mixin: `from_pretrained` and `save_pretrained` for modules built as `Class(config)`."""
+
+    config_class: ClassVar[type[Config]]
+    part: ClassVar[str]  # the subfolder of a shipped model
+    config: Any
+
+    def save_pretrained(self, folder: str | os.PathLike, dtype: torch.dtype | None = None) -> None:
+        """Write config.json and model.safetensors into `folder` (made if need be); `dtype` may halve the file."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = self.state_dict()
+        write_tensors(folder / WEIGHTS, {k: t.to(dtype) if dtype and t.is_floating_point() else t for k, t in tensors.items()})
+        card = {"minimoshi": type(self).__name__, "config": self.config.to_dict()}
+        (folder / CONFIG).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | os.PathLike, device: str | torch.device = "cpu",
+                        dtype: torch.dtype = torch.float32):
+        """Load a shipped model by name ("tiny"), a folder written by `save_pretrained`, or a Hugging Face repo id."""
+        folder = find_folder(name_or_path, cls.part)
+        card = read_json(folder / CONFIG)
+        if not isinstance(card, dict) or card.get("minimoshi") != cls.__name__:
+            kind = card.get("minimoshi") if isinstance(card, dict) else None
+            raise ValueError(f"{folder / CONFIG} describes {kind or 'no minimoshi model'}, not a {cls.__name__}; "
+                             "official checkpoints load through minimoshi.interop")
+        model = cls(cls.config_class.from_dict(card["config"]))
+        model._load(folder, card)
+        return model.to(device=device, dtype=dtype).eval()
+
+    def _load(self, folder: Path, card: dict[str, Any]) -> None:
+        load_tensors(self, read_tensors(folder / WEIGHTS), str(folder / WEIGHTS))

@@ -1,0 +1,208 @@
+"""The command line: `minimoshi talk`, `codec`, `info`, `doctor`, `bench`, `start`.
+
+A wrong input ends with one line that says what to do and exit status 2; nothing that exists is overwritten unasked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+LATER = {
+    "train": "training comes with a later version; how the shipped codec was trained stands in its model card and in "
+             "python -m minimoshi.training.decoupled --help",
+    "evaluate": "the report cards come with a later version; python -m minimoshi.evaluation.codec measures a codec today",
+    "serve": "the live server comes with a later version; minimoshi talk IN.wav OUT.wav streams a file through the same steps",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options) or 0
+    except (ValueError, FileNotFoundError) as error:
+        print(f"minimoshi: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("minimoshi: stopped", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="minimoshi", description="An educational reference of Moshi: full-duplex spoken dialogue.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    talk = commands.add_parser("talk", help="one side of a conversation in, both sides out")
+    talk.add_argument("input", metavar="IN", help="what the user says (WAV, FLAC, OGG, MP3)")
+    talk.add_argument("output", metavar="OUT", help="stereo sound, left Moshi, right the user; the words go to OUT with .json")
+    talk.add_argument("--seed", type=int, default=0, help="same seed, same answer (default 0)")
+    talk.add_argument("--silence-after", type=float, default=3.0, metavar="S", help="seconds for Moshi to finish (default 3)")
+    talk.add_argument("--temperature", type=float, default=0.8, help="of the audio tokens; 0 is greedy (default 0.8)")
+    talk.add_argument("--text-temperature", type=float, default=0.7, help="of the text tokens (default 0.7)")
+    _file_options(talk)
+    talk.set_defaults(run=_talk)
+
+    codec = commands.add_parser("codec", help="speech through the codec and back")
+    codec.add_argument("input", metavar="IN")
+    codec.add_argument("output", metavar="OUT")
+    codec.add_argument("--quantizers", type=int, metavar="N", help="codebooks to keep (default: all the model uses)")
+    _file_options(codec)
+    codec.set_defaults(run=_codec)
+
+    info = commands.add_parser("info", help="sizes and costs of a preset")
+    info.add_argument("preset", nargs="?", choices=["tiny", "small", "full"], help="default: all three")
+    info.set_defaults(run=_info)
+
+    commands.add_parser("doctor", help="check that everything needed is here and works").set_defaults(run=_doctor)
+
+    bench = commands.add_parser("bench", help="time every part, beside the official packages where they are installed")
+    bench.add_argument("--threads", type=int, default=1)
+    bench.add_argument("--calls", type=int, default=100, help="timed calls per case (default 100)")
+    bench.add_argument("--only", nargs="+", metavar="CASE", help="some of the cases alone")
+    bench.add_argument("--no-official", action="store_true", help="leave the official packages out")
+    bench.add_argument("--json", metavar="FILE", help="write the figures there too")
+    bench.add_argument("--force", action="store_true", help="overwrite that file")
+    bench.set_defaults(run=_bench)
+
+    start = commands.add_parser("start", help="copy the course into a folder of your own")
+    start.add_argument("folder", metavar="FOLDER")
+    start.set_defaults(run=_start)
+
+    for name, what in LATER.items():
+        later = commands.add_parser(name, help="(not yet) " + what.split(";")[0])
+        later.add_argument("rest", nargs=argparse.REMAINDER)
+        later.set_defaults(run=lambda _, name=name, what=what: _not_yet(name, what))
+    return parser
+
+
+def _file_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="tiny", help="a shipped name or a folder (default tiny)")
+    parser.add_argument("--resample", action="store_true", help="convert a file that is not sampled at 24 kHz")
+    parser.add_argument("--mono", action="store_true", help="average the channels of a stereo file")
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+
+
+def _read_mono(options: argparse.Namespace):
+    from .audio import load_audio
+
+    wav = load_audio(options.input, resample=options.resample, mono=options.mono)
+    if wav.shape[0] != 1:
+        raise ValueError(f"{options.input} has {wav.shape[0]} channels, one voice is needed; add --mono to average them")
+    return wav[0]
+
+
+def _talk(options: argparse.Namespace) -> None:
+    import torch
+
+    from .audio import check_writable
+    from .moshi import FullDuplexDialogueModel
+
+    output = Path(options.output)
+    for path in (output, output.with_suffix(".json")):
+        check_writable(path, options.force)
+    wav = _read_mono(options)
+    torch.set_num_threads(1)  # small matrices: one thread is the fastest
+    model = FullDuplexDialogueModel.from_pretrained(options.model)
+    if not model.generator.trained:
+        print(f"note: the generator of {options.model!r} is not trained yet: Moshi's side is babble, everything around it is real")
+    started = time.perf_counter()
+    dialogue = model.respond(wav, seed=options.seed, silence_after=options.silence_after, temperature=options.temperature,
+                             text_temperature=options.text_temperature, progress=True)
+    seconds = dialogue.stereo.shape[1] / model.codec.sample_rate
+    dialogue.save(output, force=options.force)
+    print("Moshi: " + (" ".join(f"{word}" for word, _ in dialogue.text) or "(silent)"))
+    print(f"{seconds:.1f} s of conversation in {time.perf_counter() - started:.1f} s -> {output} (left Moshi, right user), "
+          f"{output.with_suffix('.json')}")
+
+
+def _codec(options: argparse.Namespace) -> None:
+    import torch
+
+    from .audio import check_writable, save_audio
+    from .mimi import MimiAudioCodec
+
+    check_writable(options.output, options.force)
+    wav = _read_mono(options)
+    codec = MimiAudioCodec.from_pretrained(options.model)
+    if options.quantizers is not None:
+        codec.use_quantizers(options.quantizers)
+    torch.set_num_threads(1)
+    started = time.perf_counter()
+    decoded = _through(codec, wav)
+    elapsed, seconds = time.perf_counter() - started, len(wav) / codec.sample_rate
+    save_audio(options.output, decoded, force=options.force)
+    bits = codec.config.bits_per_second
+    print(f"{seconds:.2f} s -> {-(-len(wav) // codec.frame_size)} frames x {codec.n_quantizers} codebooks at "
+          f"{codec.frame_rate} Hz = {bits:.0f} bit/s, {16 * codec.sample_rate / bits:.0f} times less than 16-bit PCM")
+    print(f"log-mel distance {_log_mel_distance(wav, decoded):.2f} dB, {seconds / elapsed:.0f} times faster than real time "
+          f"-> {options.output}")
+
+
+def _through(codec, wav):
+    """float [S] -> float [S] through encoder and decoder, a second at a time: memory does not grow with the file."""
+    import torch
+    from torch.nn import functional as F
+    from tqdm import tqdm
+
+    state, size = codec.initial_state(), codec.frame_size
+    padded = F.pad(wav, (0, -len(wav) % size))
+    with torch.inference_mode():
+        pieces = [codec.decode(codec.encode(piece[None, None], state), state)[0, 0]
+                  for piece in tqdm(padded.split(12 * size), unit="s", unit_scale=0.96, disable=len(wav) < 30 * codec.sample_rate)]
+    return torch.cat(pieces)[:len(wav)]
+
+
+def _log_mel_distance(a, b) -> float:
+    """Mean absolute difference of 80-band log-mel spectrograms in dB, over a range of 60 dB."""
+    import librosa
+    import numpy as np
+
+    mels = [librosa.power_to_db(librosa.feature.melspectrogram(y=x.numpy(), sr=24_000, n_fft=1024, hop_length=240, n_mels=80),
+                                ref=1.0, amin=1e-6, top_db=None) for x in (a, b)]
+    return float(np.abs(mels[0] - mels[1]).mean())
+
+
+def _info(options: argparse.Namespace) -> None:
+    from .costs import costs
+
+    for preset in [options.preset] if options.preset else ["tiny", "small", "full"]:
+        print(costs(preset))
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from .doctor import doctor
+
+    return doctor()
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from .audio import check_writable
+    from .bench import CASES, bench
+
+    unknown = sorted(set(options.only or ()) - set(CASES))
+    if unknown:
+        raise ValueError(f"there is no case {', '.join(unknown)}; choose from {', '.join(CASES)}")
+    if options.threads < 1 or options.calls < 1:
+        raise ValueError("--threads and --calls must be at least 1")
+    if options.json:
+        check_writable(options.json, options.force)
+    result = bench(options.threads, options.calls, options.only, official=not options.no_official)
+    print(f"{options.threads} thread(s) of {result['machine']['processor']}, torch {result['machine']['torch']}")
+    if options.json:
+        Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def _start(options: argparse.Namespace) -> None:
+    from .start import start
+
+    folder, copied = start(options.folder)
+    print(f"{copied} files copied to {folder}; begin with: jupyter lab {folder / 'notebooks' / '00_start_here.ipynb'}")
+
+
+def _not_yet(name: str, what: str) -> int:
+    print(f"minimoshi {name}: {what}", file=sys.stderr)
+    return 2

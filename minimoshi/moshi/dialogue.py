@@ -1,0 +1,181 @@
+"""FullDuplexDialogueModel: sound in, sound out, both at once (paper §3.4.3)."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..audio import check_writable, save_audio
+from ..checkpoint import Pretrained, shipped_names
+from ..config import SAMPLE_RATE, MoshiConfig
+from ..mimi import MimiAudioCodec
+from ..text import TextTokenizer
+from ..text.tokenizer import MODEL
+from .generator import HierarchicalGenerator
+
+
+@dataclass
+class Frame:
+    """80 ms of conversation."""
+
+    pcm: Tensor  # float [1920]: Moshi's voice
+    text: str | None  # what Moshi's inner monologue adds in this frame, a space before a new word
+    token: int | None  # the same as a text token; None while the acoustic delay fills
+    codes: Tensor | None  # int64 [dep_q]: Moshi's codes
+    user_codes: Tensor  # int64 [n_user]: what was heard
+
+
+@dataclass
+class Dialogue:
+    """A conversation that is over."""
+
+    stereo: Tensor  # float [2, S']: left Moshi, right the user
+    text: list[tuple[str, float]]  # Moshi's words with the second at which each starts
+    codes: Tensor  # int64 [1 + n_q, T]: the time-aligned grid, text, Moshi, user; -1 where a frame was not complete
+
+    @property
+    def transcript(self) -> str:
+        """Moshi's words as one line."""
+        return " ".join(word for word, _ in self.text)
+
+    def save(self, path: str | os.PathLike, force: bool = False) -> None:
+        """Write the stereo sound to `path` and the timed words beside it as .json. Existing files stay unless `force`."""
+        path = Path(path)
+        beside = path.with_suffix(".json")
+        check_writable(beside, force)
+        save_audio(path, self.stereo, force=force)
+        words = [{"text": word, "start": round(start, 3)} for word, start in self.text]
+        beside.write_text(json.dumps({"text": self.transcript, "words": words}, indent=1) + "\n", encoding="utf-8")
+
+
+class FullDuplexDialogueModel(Pretrained, nn.Module):
+    """Codec, generator and tokenizer joined: hears 80 ms, thinks, speaks 80 ms.
+
+    >>> model = FullDuplexDialogueModel.from_pretrained("tiny")
+    >>> session = model.session(seed=0)
+    >>> frame = session.step(pcm)         # pcm float [1920]
+    >>> dialogue = model.respond(wav)     # a whole recording, float [S] at 24 kHz
+    """
+
+    config_class = MoshiConfig
+    part = "dialogue"
+
+    def __init__(self, config: MoshiConfig | None = None, *, codec: MimiAudioCodec | None = None,
+                 generator: HierarchicalGenerator | None = None, tokenizer: TextTokenizer | None = None):
+        super().__init__()
+        config = config or (generator.config if generator else MoshiConfig.preset("tiny"))
+        self.codec = codec or MimiAudioCodec(config.mimi)
+        self.generator = generator or HierarchicalGenerator(config)
+        self.tokenizer = tokenizer
+        self.config = self.generator.config.replace(mimi=self.codec.config)
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        config, codec = self.config, self.codec
+        if codec.config.codebook_size != config.card:
+            raise ValueError(f"the codec has {codec.config.codebook_size} entries per codebook, the generator expects {config.card}")
+        if codec.n_quantizers < max(config.dep_q, config.n_user):
+            raise ValueError(f"the codec gives {codec.n_quantizers} codebooks, the generator needs {max(config.dep_q, config.n_user)}")
+        if self.tokenizer is not None and self.tokenizer.vocab_size > config.helium.text_card:
+            raise ValueError(f"the tokenizer has {self.tokenizer.vocab_size} pieces, the generator only {config.helium.text_card}")
+
+    def session(self, seed: int | None = None, *, temperature: float = 0.8, top_k: int | None = 250,
+                text_temperature: float = 0.7, text_top_k: int | None = 25) -> DialogueSession:
+        """Start a conversation. Sessions are independent; equal seeds and sounds give equal answers."""
+        return DialogueSession(self, seed=seed, temperature=temperature, top_k=top_k, text_temperature=text_temperature,
+                               text_top_k=text_top_k)
+
+    def respond(self, wav: Tensor, *, seed: int | None = None, silence_after: float = 3.0, progress: bool = False,
+                **sampling: Any) -> Dialogue:
+        """Play a recording, float [S] at 24 kHz, to Moshi and record both sides.
+
+        The user stays silent for `silence_after` seconds at the end, so that Moshi can finish. The sound is padded to
+        whole frames. `sampling` are the options of `session`.
+        """
+        if wav.dim() != 1 or not wav.is_floating_point() or not len(wav) or not torch.isfinite(wav).all():
+            raise ValueError(f"expected clean mono sound, float [S] at {SAMPLE_RATE} Hz, got {wav.dtype} {list(wav.shape)}"
+                             + ("" if wav.dim() != 1 or not wav.is_floating_point() or not len(wav) else " with NaN or infinite samples"))
+        size = self.codec.frame_size
+        frames = -(-(len(wav) + int(silence_after * SAMPLE_RATE)) // size)
+        user = torch.cat([wav, wav.new_zeros(frames * size - len(wav))])
+        session = self.session(seed, **sampling)
+        return session.converse(user, progress=progress)
+
+    def save_pretrained(self, folder: str | os.PathLike, dtype: torch.dtype | None = None) -> None:
+        super().save_pretrained(folder, dtype)
+        if self.tokenizer is not None:
+            self.tokenizer.save(folder)
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | os.PathLike, device: str | torch.device = "cpu",
+                        dtype: torch.dtype = torch.float32) -> FullDuplexDialogueModel:
+        name = os.fspath(name_or_path)
+        if name in shipped_names(HierarchicalGenerator.part):  # a shipped dialogue model is made of its shipped parts
+            return cls(codec=MimiAudioCodec.from_pretrained(name, device, dtype),
+                       generator=HierarchicalGenerator.from_pretrained(name, device, dtype),
+                       tokenizer=TextTokenizer.from_pretrained(name)).eval()
+        return super().from_pretrained(name_or_path, device, dtype)
+
+    def _load(self, folder: Path, card: dict[str, Any]) -> None:
+        super()._load(folder, card)
+        if (folder / MODEL).exists():
+            self.tokenizer = TextTokenizer(folder / MODEL)
+
+
+class DialogueSession:
+    """One conversation in progress."""
+
+    def __init__(self, model: FullDuplexDialogueModel, *, seed: int | None, **sampling: Any):
+        self.model = model
+        self.codec_state = model.codec.initial_state()
+        self.stream = model.generator.stream(seed=seed, **sampling)
+        self.words = model.tokenizer.stream() if model.tokenizer else None
+        # The generator's first call cannot see its codes. Spend it now, so that nothing the user says is lost.
+        self.stream.step(torch.zeros(1, model.config.n_user, dtype=torch.int64, device=self.stream.device))
+
+    @torch.inference_mode()
+    def step(self, pcm: Tensor) -> Frame:
+        """The user's 80 ms, float [1920] in -1..1 -> Moshi's 80 ms. Answers every call, from the first."""
+        size = self.model.codec.frame_size
+        if pcm.shape != (size,):
+            raise ValueError(f"expected one frame of {size} samples (80 ms at {SAMPLE_RATE} Hz), got shape {list(pcm.shape)}")
+        config = self.model.config
+        heard = self.model.codec.encode(pcm[None, None], self.codec_state)[:, :, 0]  # [1, Q]
+        user_codes = heard[:, :config.n_user]
+        out = self.stream.step(user_codes)
+        if out is None:
+            return Frame(torch.zeros_like(pcm), None, None, None, user_codes[0])
+        voice = self.model.codec.decode(out[:, 1:, None], self.codec_state)[0, 0]
+        token = int(out[0, 0])
+        return Frame(voice, self.words.push(token) if self.words else None, token, out[0, 1:], user_codes[0])
+
+    def converse(self, user: Tensor, progress: bool = False) -> Dialogue:
+        """Step through float [S] of whole frames and keep everything."""
+        from tqdm import tqdm
+
+        size, config = self.model.codec.frame_size, self.model.config
+        frames = [self.step(pcm) for pcm in tqdm(user.split(size), unit="frame", disable=not progress)]
+        unknown = torch.full((1 + config.dep_q,), -1)
+        columns = [torch.cat([unknown if f.codes is None else torch.cat([torch.tensor([f.token]), f.codes.cpu()]), f.user_codes.cpu()])
+                   for f in frames]
+        stereo = torch.stack([torch.cat([f.pcm for f in frames]), user]).cpu()
+        return Dialogue(stereo, _words([f.text for f in frames], size / SAMPLE_RATE), torch.stack(columns, dim=1))
+
+
+def _words(pieces: list[str | None], seconds: float) -> list[tuple[str, float]]:
+    """Text pieces by frame -> whole words with their start in seconds."""
+    words: list[tuple[str, float]] = []
+    for index, piece in enumerate(pieces):
+        if not piece:
+            continue
+        if piece.startswith(" ") or not words:
+            words.append((piece.strip(), index * seconds))
+        else:
+            words[-1] = (words[-1][0] + piece, words[-1][1])
+    return [(word, start) for word, start in words if word]
