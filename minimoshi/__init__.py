@@ -8,6 +8,19 @@ from .text import HeliumModel, TextTokenizer
 
 __version__ = "0.1.0"
 
-__all__ = ["RVQ", "DepthConfig", "DepthTransformer", "FullDuplexDialogueModel", "HeliumConfig", "HeliumModel",
-           "HierarchicalGenerator", "MimiAudioCodec", "MimiConfig", "MoshiConfig", "ResidualVectorQuantizer", "TextTokenizer",
-           "load_audio", "save_audio"]
+__all__ = [
+    "RVQ",
+    "DepthConfig",
+    "DepthTransformer",
+    "FullDuplexDialogueModel",
+    "HeliumConfig",
+    "HeliumModel",
+    "HierarchicalGenerator",
+    "MimiAudioCodec",
+    "MimiConfig",
+    "MoshiConfig",
+    "ResidualVectorQuantizer",
+    "TextTokenizer",
+    "load_audio",
+    "save_audio",
+]

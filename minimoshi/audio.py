@@ -13,7 +13,9 @@ from torch import Tensor
 from .config import SAMPLE_RATE
 
 
-def load_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE, *, resample: bool = False, mono: bool = False) -> Tensor:
+def load_audio(
+    path: str | os.PathLike, sample_rate: int = SAMPLE_RATE, *, resample: bool = False, mono: bool = False
+) -> Tensor:
     """Read a sound file as float [channels, S] in -1..1.
 
     A file at another rate is an error unless `resample`; several channels are kept unless `mono` averages them.
@@ -24,7 +26,9 @@ def load_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE, *, resam
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
-        raise ValueError(f"{path} is not a sound file that can be read ({error}); WAV, FLAC, OGG and MP3 can") from error
+        raise ValueError(
+            f"{path} is not a sound file that can be read ({error}); WAV, FLAC, OGG and MP3 can"
+        ) from error
     if not len(samples):
         raise ValueError(f"{path} holds no samples")
     if not np.isfinite(samples).all():
@@ -34,8 +38,10 @@ def load_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE, *, resam
         wav = wav.mean(axis=0, keepdims=True)
     if rate != sample_rate:
         if not resample:
-            raise ValueError(f"{path} is sampled at {rate} Hz, {sample_rate} Hz is needed; ask for resampling "
-                             "(resample=True, on the command line --resample) or convert the file")
+            raise ValueError(
+                f"{path} is sampled at {rate} Hz, {sample_rate} Hz is needed; ask for resampling "
+                "(resample=True, on the command line --resample) or convert the file"
+            )
         import librosa
 
         wav = librosa.resample(wav, orig_sr=rate, target_sr=sample_rate)
@@ -51,7 +57,7 @@ def save_audio(path: str | os.PathLike, wav: Tensor, sample_rate: int = SAMPLE_R
     if not torch.isfinite(wav).all():
         raise ValueError("the sound holds NaN or infinite samples and was not written")
     try:
-        soundfile.write(path, wav.detach().cpu().clamp(-1, 1).T.numpy(), sample_rate, subtype="PCM_16")
+        soundfile.write(path, wav.detach().cpu().clamp(-1, 1).numpy().T, sample_rate, subtype="PCM_16")
     except (soundfile.SoundFileError, TypeError, ValueError) as error:
         raise ValueError(f"cannot write {path}: {error}; use an ending such as .wav or .flac") from error
 

@@ -49,8 +49,13 @@ def run_case(name: str, package: str, threads: int, calls: int) -> dict[str, flo
     }
 
 
-def bench(threads: int = 1, calls: int = 100, only: list[str] | None = None, official: bool = True,
-          report: Callable[[str], None] = print) -> dict[str, Any]:
+def bench(
+    threads: int = 1,
+    calls: int = 100,
+    only: list[str] | None = None,
+    official: bool = True,
+    report: Callable[[str], None] = print,
+) -> dict[str, Any]:
     """Run all cases (or `only` some) and report a table; returns what the JSON file holds."""
     rows = []
     report(f"{'':<46}{'':<11}{'median ms':>10}{'99 % ms':>10}{'peak MB':>9}{'x official':>12}")
@@ -72,16 +77,25 @@ def bench(threads: int = 1, calls: int = 100, only: list[str] | None = None, off
 
 def machine() -> dict[str, str]:
     """What the figures were measured on."""
-    return {"processor": _processor(), "system": platform.platform(terse=True), "python": platform.python_version(),
-            "torch": torch.__version__}
+    return {
+        "processor": _processor(),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
 
 
 def _line(what: str, package: str, row: dict[str, float], speedup: str) -> str:
-    return (f"{what:<46}{package:<11}{row['median_ms']:>10.2f}{row['p99_ms']:>10.2f}{row['peak_mb']:>9.0f}{speedup:>12}")
+    return f"{what:<46}{package:<11}{row['median_ms']:>10.2f}{row['p99_ms']:>10.2f}{row['peak_mb']:>9.0f}{speedup:>12}"
 
 
 def _in_own_process(name: str, package: str, threads: int, calls: int) -> dict[str, float]:
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads), "NO_TORCH_COMPILE": "1"}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        "RAYON_NUM_THREADS": str(threads),
+        "NO_TORCH_COMPILE": "1",
+    }
     command = [sys.executable, "-W", "ignore", "-m", "minimoshi.bench", name, package, str(threads), str(calls)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -177,12 +191,31 @@ def _official_lm() -> Callable[[], Any]:
 
     c = MoshiConfig.preset("tiny")
     model = LMModel(
-        delays=list(c.delays), n_q=c.n_q, dep_q=c.dep_q, card=c.card, text_card=c.helium.text_card, dim=c.helium.dim,
-        num_heads=c.helium.heads, num_layers=c.helium.layers, hidden_scale=1.5 * c.helium.hidden / c.helium.dim,
-        context=c.helium.context, norm="rms_norm_f32", gating="silu", positional_embedding="rope", causal=True,
-        depformer_dim=c.depth.dim, depformer_num_heads=c.depth.heads, depformer_num_layers=c.depth.layers,
-        depformer_dim_feedforward=c.depth.hidden * 3 // 2, depformer_multi_linear=True, depformer_context=c.dep_q,
-        depformer_pos_emb="none", depformer_weights_per_step=True, depformer_gating="silu", device="cpu").eval()
+        delays=list(c.delays),
+        n_q=c.n_q,
+        dep_q=c.dep_q,
+        card=c.card,
+        text_card=c.helium.text_card,
+        dim=c.helium.dim,
+        num_heads=c.helium.heads,
+        num_layers=c.helium.layers,
+        hidden_scale=1.5 * c.helium.hidden / c.helium.dim,
+        context=c.helium.context,
+        norm="rms_norm_f32",
+        gating="silu",
+        positional_embedding="rope",
+        causal=True,
+        depformer_dim=c.depth.dim,
+        depformer_num_heads=c.depth.heads,
+        depformer_num_layers=c.depth.layers,
+        depformer_dim_feedforward=c.depth.hidden * 3 // 2,
+        depformer_multi_linear=True,
+        depformer_context=c.dep_q,
+        depformer_pos_emb="none",
+        depformer_weights_per_step=True,
+        depformer_gating="silu",
+        device="cpu",
+    ).eval()
     stream = LMGen(model)
     stream.streaming_forever(1)
     codes = torch.randint(c.card, (1, 8, 1))

@@ -21,7 +21,11 @@ SHIPPED = Path(__file__).parent / "pretrained"
 
 def shipped_names(part: str) -> list[str]:
     """The models of one kind ("mimi", "generator", …) that come with the package."""
-    return sorted(folder.name for folder in SHIPPED.iterdir() if (folder / part / CONFIG).exists()) if SHIPPED.exists() else []
+    return (
+        sorted(folder.name for folder in SHIPPED.iterdir() if (folder / part / CONFIG).exists())
+        if SHIPPED.exists()
+        else []
+    )
 
 
 def find_folder(name_or_path: str | os.PathLike, part: str) -> Path:
@@ -35,25 +39,33 @@ def find_folder(name_or_path: str | os.PathLike, part: str) -> Path:
             raise FileNotFoundError(f"{path} holds no {CONFIG}; expected a folder written by save_pretrained")
         return path
     if path.exists():
-        raise ValueError(f"{path} is a file; from_pretrained takes the folder that holds {CONFIG} and {WEIGHTS}. "
-                         "For official checkpoint files see minimoshi.interop")
+        raise ValueError(
+            f"{path} is a file; from_pretrained takes the folder that holds {CONFIG} and {WEIGHTS}. "
+            "For official checkpoint files see minimoshi.interop"
+        )
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return _from_hub(name, part)
-    raise FileNotFoundError(f"no model named {name!r} and no such folder; shipped for this class: "
-                            f"{', '.join(shipped_names(part)) or 'none'}")
+    raise FileNotFoundError(
+        f"no model named {name!r} and no such folder; shipped for this class: "
+        f"{', '.join(shipped_names(part)) or 'none'}"
+    )
 
 
 def _from_hub(repo: str, part: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
-        raise FileNotFoundError(f"{repo!r} is neither a shipped model ({', '.join(shipped_names(part))}) nor a folder; "
-                                "to fetch it from Hugging Face, pip install huggingface_hub") from None
+        raise FileNotFoundError(
+            f"{repo!r} is neither a shipped model ({', '.join(shipped_names(part))}) nor a folder; "
+            "to fetch it from Hugging Face, pip install huggingface_hub"
+        ) from None
     try:
         return Path(snapshot_download(repo, allow_patterns=[CONFIG, WEIGHTS, "*.model"]))
     except Exception as error:
-        raise FileNotFoundError(f"{repo!r} is neither a shipped model ({', '.join(shipped_names(part))}) nor a folder, "
-                                f"and could not be fetched from Hugging Face: {error}") from error
+        raise FileNotFoundError(
+            f"{repo!r} is neither a shipped model ({', '.join(shipped_names(part))}) nor a folder, "
+            f"and could not be fetched from Hugging Face: {error}"
+        ) from error
 
 
 def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:
@@ -66,7 +78,9 @@ def read_tensors(path: str | os.PathLike) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is not a complete safetensors file ({error}); it may be truncated, corrupt or a pickle") from error
+        raise ValueError(
+            f"{path} is not a complete safetensors file ({error}); it may be truncated, corrupt or a pickle"
+        ) from error
 
 
 def read_json(path: str | os.PathLike) -> Any:
@@ -81,10 +95,16 @@ def check_tensors(expected: Mapping[str, torch.Size], tensors: dict[str, Tensor]
     """ValueError that names together all tensors that are missing, unexpected, misshapen or not finite."""
     problems = [f"missing {name} {list(shape)}" for name, shape in expected.items() if name not in tensors]
     problems += [f"unexpected {name} {list(t.shape)}" for name, t in tensors.items() if name not in expected]
-    problems += [f"{name}: expected shape {list(expected[name])}, got {list(t.shape)}"
-                 for name, t in tensors.items() if name in expected and t.shape != expected[name]]
-    problems += [f"{name} holds NaN or infinite values" for name, t in tensors.items()
-                 if t.is_floating_point() and not torch.isfinite(t).all()]
+    problems += [
+        f"{name}: expected shape {list(expected[name])}, got {list(t.shape)}"
+        for name, t in tensors.items()
+        if name in expected and t.shape != expected[name]
+    ]
+    problems += [
+        f"{name} holds NaN or infinite values"
+        for name, t in tensors.items()
+        if t.is_floating_point() and not torch.isfinite(t).all()
+    ]
     if problems:
         shown = "\n  ".join(problems[:20]) + (f"\n  and {len(problems) - 20} more" if len(problems) > 20 else "")
         raise ValueError(f"{source} does not fit {kind}, {len(problems)} problems:\n  {shown}")
@@ -101,6 +121,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     """Write a safetensors file in one go: a crash leaves the old file whole."""
     unfinished = path.with_suffix(path.suffix + ".unfinished")
     save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, unfinished, metadata)
+    unfinished.chmod(0o644)  # safetensors makes files that only their owner may read
     os.replace(unfinished, path)
 
 
@@ -113,26 +134,39 @@ class Pretrained:
 
     def save_pretrained(self, folder: str | os.PathLike, dtype: torch.dtype | None = None) -> None:
         """Write config.json and model.safetensors into `folder` (made if need be); `dtype` may halve the file."""
+        tensors = {k: t.to(dtype) if dtype and t.is_floating_point() else t for k, t in self.state_dict().items()}
+        broken = [name for name, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]
+        if broken:
+            raise ValueError(
+                f"not saved: {', '.join(broken)} would hold NaN or infinite values in {tensors[broken[0]].dtype}"
+            )
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = self.state_dict()
-        write_tensors(folder / WEIGHTS, {k: t.to(dtype) if dtype and t.is_floating_point() else t for k, t in tensors.items()})
+        write_tensors(folder / WEIGHTS, tensors)
         card = {"minimoshi": type(self).__name__, "config": self.config.to_dict()}
         (folder / CONFIG).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | os.PathLike, device: str | torch.device = "cpu",
-                        dtype: torch.dtype = torch.float32):
+    def from_pretrained(
+        cls, name_or_path: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ):
         """Load a shipped model by name ("tiny"), a folder written by `save_pretrained`, or a Hugging Face repo id."""
         folder = find_folder(name_or_path, cls.part)
         card = read_json(folder / CONFIG)
         if not isinstance(card, dict) or card.get("minimoshi") != cls.__name__:
             kind = card.get("minimoshi") if isinstance(card, dict) else None
-            raise ValueError(f"{folder / CONFIG} describes {kind or 'no minimoshi model'}, not a {cls.__name__}; "
-                             "official checkpoints load through minimoshi.interop")
+            raise ValueError(
+                f"{folder / CONFIG} describes {kind or 'no minimoshi model'}, not a {cls.__name__}; "
+                "official checkpoints load through minimoshi.interop"
+            )
+        if not isinstance(card.get("config"), dict):
+            raise ValueError(f'{folder / CONFIG} has no "config" with the numbers of the model')
         model = cls(cls.config_class.from_dict(card["config"]))
         model._load(folder, card)
-        return model.to(device=device, dtype=dtype).eval()
+        return model._place(device, dtype).eval()
+
+    def _place(self, device: str | torch.device, dtype: torch.dtype):
+        return self.to(device=device, dtype=dtype)
 
     def _load(self, folder: Path, card: dict[str, Any]) -> None:
         load_tensors(self, read_tensors(folder / WEIGHTS), str(folder / WEIGHTS))

@@ -13,9 +13,9 @@ from pathlib import Path
 
 LATER = {
     "train": "training comes with a later version; how the shipped codec was trained stands in its model card and in "
-             "python -m minimoshi.training.decoupled --help",
-    "evaluate": "the report cards come with a later version; python -m minimoshi.evaluation.codec measures a codec today",
-    "serve": "the live server comes with a later version; minimoshi talk IN.wav OUT.wav streams a file through the same steps",
+    "python -m minimoshi.training.decoupled --help",
+    "evaluate": "the report cards come with a later version; python -m minimoshi.evaluation.codec measures a codec",
+    "serve": "the live server comes with a later version; minimoshi talk IN OUT streams a file through the same steps",
 }
 
 
@@ -33,14 +33,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="minimoshi", description="An educational reference of Moshi: full-duplex spoken dialogue.")
+    parser = argparse.ArgumentParser(
+        prog="minimoshi", description="An educational reference of Moshi: full-duplex spoken dialogue."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     talk = commands.add_parser("talk", help="one side of a conversation in, both sides out")
     talk.add_argument("input", metavar="IN", help="what the user says (WAV, FLAC, OGG, MP3)")
-    talk.add_argument("output", metavar="OUT", help="stereo sound, left Moshi, right the user; the words go to OUT with .json")
+    talk.add_argument(
+        "output", metavar="OUT", help="stereo sound, left Moshi, right the user; the words go to OUT with .json"
+    )
     talk.add_argument("--seed", type=int, default=0, help="same seed, same answer (default 0)")
-    talk.add_argument("--silence-after", type=float, default=3.0, metavar="S", help="seconds for Moshi to finish (default 3)")
+    talk.add_argument(
+        "--silence-after", type=float, default=3.0, metavar="S", help="seconds for Moshi to finish (default 3)"
+    )
     talk.add_argument("--temperature", type=float, default=0.8, help="of the audio tokens; 0 is greedy (default 0.8)")
     talk.add_argument("--text-temperature", type=float, default=0.7, help="of the text tokens (default 0.7)")
     _file_options(talk)
@@ -91,7 +97,9 @@ def _read_mono(options: argparse.Namespace):
 
     wav = load_audio(options.input, resample=options.resample, mono=options.mono)
     if wav.shape[0] != 1:
-        raise ValueError(f"{options.input} has {wav.shape[0]} channels, one voice is needed; add --mono to average them")
+        raise ValueError(
+            f"{options.input} has {wav.shape[0]} channels, one voice is needed; add --mono to average them"
+        )
     return wav[0]
 
 
@@ -108,15 +116,25 @@ def _talk(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)  # small matrices: one thread is the fastest
     model = FullDuplexDialogueModel.from_pretrained(options.model)
     if not model.generator.trained:
-        print(f"note: the generator of {options.model!r} is not trained yet: Moshi's side is babble, everything around it is real")
+        print(
+            f"note: the generator of {options.model!r} is not trained yet: Moshi babbles, everything around it is real"
+        )
     started = time.perf_counter()
-    dialogue = model.respond(wav, seed=options.seed, silence_after=options.silence_after, temperature=options.temperature,
-                             text_temperature=options.text_temperature, progress=True)
+    dialogue = model.respond(
+        wav,
+        seed=options.seed,
+        silence_after=options.silence_after,
+        temperature=options.temperature,
+        text_temperature=options.text_temperature,
+        progress=True,
+    )
     seconds = dialogue.stereo.shape[1] / model.codec.sample_rate
     dialogue.save(output, force=options.force)
     print("Moshi: " + (" ".join(f"{word}" for word, _ in dialogue.text) or "(silent)"))
-    print(f"{seconds:.1f} s of conversation in {time.perf_counter() - started:.1f} s -> {output} (left Moshi, right user), "
-          f"{output.with_suffix('.json')}")
+    print(
+        f"{seconds:.1f} s of conversation in {time.perf_counter() - started:.1f} s -> "
+        f"{output} (left Moshi, right user), {output.with_suffix('.json')}"
+    )
 
 
 def _codec(options: argparse.Namespace) -> None:
@@ -136,10 +154,14 @@ def _codec(options: argparse.Namespace) -> None:
     elapsed, seconds = time.perf_counter() - started, len(wav) / codec.sample_rate
     save_audio(options.output, decoded, force=options.force)
     bits = codec.config.bits_per_second
-    print(f"{seconds:.2f} s -> {-(-len(wav) // codec.frame_size)} frames x {codec.n_quantizers} codebooks at "
-          f"{codec.frame_rate} Hz = {bits:.0f} bit/s, {16 * codec.sample_rate / bits:.0f} times less than 16-bit PCM")
-    print(f"log-mel distance {_log_mel_distance(wav, decoded):.2f} dB, {seconds / elapsed:.0f} times faster than real time "
-          f"-> {options.output}")
+    print(
+        f"{seconds:.2f} s -> {-(-len(wav) // codec.frame_size)} frames x {codec.n_quantizers} codebooks at "
+        f"{codec.frame_rate} Hz = {bits:.0f} bit/s, {16 * codec.sample_rate / bits:.0f} times less than 16-bit PCM"
+    )
+    print(
+        f"log-mel distance {_log_mel_distance(wav, decoded):.2f} dB, "
+        f"{seconds / elapsed:.0f} times faster than real time -> {options.output}"
+    )
 
 
 def _through(codec, wav):
@@ -151,9 +173,13 @@ def _through(codec, wav):
     state, size = codec.initial_state(), codec.frame_size
     padded = F.pad(wav, (0, -len(wav) % size))
     with torch.inference_mode():
-        pieces = [codec.decode(codec.encode(piece[None, None], state), state)[0, 0]
-                  for piece in tqdm(padded.split(12 * size), unit="s", unit_scale=0.96, disable=len(wav) < 30 * codec.sample_rate)]
-    return torch.cat(pieces)[:len(wav)]
+        pieces = [
+            codec.decode(codec.encode(piece[None, None], state), state)[0, 0]
+            for piece in tqdm(
+                padded.split(12 * size), unit="s", unit_scale=0.96, disable=len(wav) < 30 * codec.sample_rate
+            )
+        ]
+    return torch.cat(pieces)[: len(wav)]
 
 
 def _log_mel_distance(a, b) -> float:
@@ -161,8 +187,15 @@ def _log_mel_distance(a, b) -> float:
     import librosa
     import numpy as np
 
-    mels = [librosa.power_to_db(librosa.feature.melspectrogram(y=x.numpy(), sr=24_000, n_fft=1024, hop_length=240, n_mels=80),
-                                ref=1.0, amin=1e-6, top_db=None) for x in (a, b)]
+    mels = [
+        librosa.power_to_db(
+            librosa.feature.melspectrogram(y=x.numpy(), sr=24_000, n_fft=1024, hop_length=240, n_mels=80),
+            ref=1.0,
+            amin=1e-6,
+            top_db=None,
+        )
+        for x in (a, b)
+    ]
     return float(np.abs(mels[0] - mels[1]).mean())
 
 

@@ -36,8 +36,11 @@ class Config:
         known = {f.name: f for f in dataclasses.fields(cls)}
         unknown = sorted(set(values) - set(known))
         if unknown:
-            hints = [f"{key!r}" + (f" (did you mean {close[0]!r}?)" if (close := difflib.get_close_matches(key, known)) else "")
-                     for key in unknown]
+            hints = [
+                f"{key!r}"
+                + (f" (did you mean {close[0]!r}?)" if (close := difflib.get_close_matches(key, known)) else "")
+                for key in unknown
+            ]
             raise ValueError(f"{cls.__name__} does not know {', '.join(hints)}; it knows {', '.join(known)}")
         made = {}
         for key, value in values.items():
@@ -68,7 +71,7 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class TransformerConfig(Config):
-    """A causal transformer: the temporal and depth transformers, Helium, and Mimi's two bottlenecks are all of this kind."""
+    """A causal transformer: the temporal and depth transformers, Helium, Mimi's two bottlenecks are all one."""
 
     dim: int  # width D
     layers: int
@@ -84,11 +87,19 @@ class TransformerConfig(Config):
 
     def __post_init__(self) -> None:
         self._require(self.dim % self.heads == 0, f"dim {self.dim} is not a multiple of heads {self.heads}")
-        self._require(self.max_period is None or self.dim // self.heads % 2 == 0,
-                      f"rotary positions need an even head width, got {self.dim // self.heads}")
+        self._require(
+            self.max_period is None or self.dim // self.heads % 2 == 0,
+            f"rotary positions need an even head width, got {self.dim // self.heads}",
+        )
         self._require(self.norm in ("rms", "layer"), f"norm must be 'rms' or 'layer', got {self.norm!r}")
-        self._require(min(self.layers, self.heads, self.hidden, self.context) > 0,
-                      "layers, heads, hidden and context must be positive")
+        self._require(
+            min(self.layers, self.heads, self.hidden, self.context) > 0,
+            "layers, heads, hidden and context must be positive",
+        )
+        self._require(
+            self.schedule is None or min(self.schedule, default=-1) >= 0,
+            f"schedule must name a weight set, 0 or more, for each step, got {self.schedule}",
+        )
 
     @property
     def weight_sets(self) -> int:
@@ -120,10 +131,15 @@ class MimiConfig(Config):
     codebook_dim: int = 256
 
     def __post_init__(self) -> None:
-        self._require(2 <= self.n_codebooks, f"needs a semantic and an acoustic level, got n_codebooks {self.n_codebooks}")
-        self._require(1 <= self.n_quantizers <= self.n_codebooks,
-                      f"n_quantizers must lie in 1..{self.n_codebooks} (n_codebooks), got {self.n_quantizers}")
+        self._require(
+            2 <= self.n_codebooks, f"needs a semantic and an acoustic level, got n_codebooks {self.n_codebooks}"
+        )
+        self._require(
+            1 <= self.n_quantizers <= self.n_codebooks,
+            f"n_quantizers must lie in 1..{self.n_codebooks} (n_codebooks), got {self.n_quantizers}",
+        )
         self._require(self.downsample >= 1 and all(r >= 1 for r in self.ratios), "strides must be positive")
+        _ = self.transformer  # builds it, which checks its numbers
 
     @property
     def frame_size(self) -> int:
@@ -140,23 +156,53 @@ class MimiConfig(Config):
     @property
     def transformer(self) -> TransformerConfig:
         """Both bottleneck transformers have these numbers."""
-        return TransformerConfig(dim=self.dim, layers=self.layers, heads=self.heads, hidden=self.hidden, context=self.context,
-                                 gated=False, norm="layer", norm_eps=1e-5, max_period=self.max_period,
-                                 layer_scale=self.layer_scale)
+        return TransformerConfig(
+            dim=self.dim,
+            layers=self.layers,
+            heads=self.heads,
+            hidden=self.hidden,
+            context=self.context,
+            gated=False,
+            norm="layer",
+            norm_eps=1e-5,
+            max_period=self.max_period,
+            layer_scale=self.layer_scale,
+        )
 
 
 MimiConfig.PRESETS = {
-    "tiny": dict(dim=160, encoder_filters=16, decoder_filters=16, layers=3, heads=4, hidden=512, context=32, layer_scale=0.1,
-                 n_codebooks=8, codebook_size=512, codebook_dim=64),
-    "small": dict(dim=256, encoder_filters=24, decoder_filters=32, layers=4, heads=8, hidden=1024, context=125,
-                  n_codebooks=8, codebook_size=1024, codebook_dim=128),
+    "tiny": dict(
+        dim=160,
+        encoder_filters=16,
+        decoder_filters=16,
+        layers=3,
+        heads=4,
+        hidden=512,
+        context=32,
+        layer_scale=0.1,
+        n_codebooks=8,
+        codebook_size=512,
+        codebook_dim=64,
+    ),
+    "small": dict(
+        dim=256,
+        encoder_filters=24,
+        decoder_filters=32,
+        layers=4,
+        heads=8,
+        hidden=1024,
+        context=125,
+        n_codebooks=8,
+        codebook_size=1024,
+        codebook_dim=128,
+    ),
     "full": dict(),
 }
 
 
 @dataclass(frozen=True)
 class HeliumConfig(Config):
-    """The text language model, and with audio embeddings added by the generator the temporal transformer (paper §3.2.1)."""
+    """The text language model; with the generator's audio embeddings, the temporal transformer (paper §3.2.1)."""
 
     dim: int = 4096
     layers: int = 32
@@ -172,12 +218,21 @@ class HeliumConfig(Config):
 
     def __post_init__(self) -> None:
         self._require(self.text_card > PAD_ID, f"text_card must exceed the PAD id {PAD_ID}, got {self.text_card}")
-        self.transformer
+        _ = self.transformer  # builds it, which checks its numbers
 
     @property
     def transformer(self) -> TransformerConfig:
-        return TransformerConfig(dim=self.dim, layers=self.layers, heads=self.heads, hidden=self.hidden, context=self.context,
-                                 gated=self.gated, norm=self.norm, norm_eps=self.norm_eps, max_period=self.max_period)
+        return TransformerConfig(
+            dim=self.dim,
+            layers=self.layers,
+            heads=self.heads,
+            hidden=self.hidden,
+            context=self.context,
+            gated=self.gated,
+            norm=self.norm,
+            norm_eps=self.norm_eps,
+            max_period=self.max_period,
+        )
 
 
 HeliumConfig.PRESETS = {
@@ -208,9 +263,11 @@ class DepthConfig(Config):
 
     def __post_init__(self) -> None:
         self._require(self.dep_q >= 1, f"dep_q must be at least 1, got {self.dep_q}")
-        self._require(self.schedule is None or len(self.schedule) == self.dep_q,
-                      f"schedule must name one weight set per codebook: {self.dep_q} entries, got {self.schedule}")
-        self.transformer
+        self._require(
+            self.schedule is None or len(self.schedule) == self.dep_q,
+            f"schedule must name one weight set per codebook: {self.dep_q} entries, got {self.schedule}",
+        )
+        _ = self.transformer  # builds it, which checks its numbers
 
     @property
     def weight_schedule(self) -> tuple[int, ...]:
@@ -218,9 +275,18 @@ class DepthConfig(Config):
 
     @property
     def transformer(self) -> TransformerConfig:
-        return TransformerConfig(dim=self.dim, layers=self.layers, heads=self.heads, hidden=self.hidden, context=self.dep_q,
-                                 gated=self.gated, norm=self.norm, norm_eps=self.norm_eps, max_period=None,
-                                 schedule=self.weight_schedule)
+        return TransformerConfig(
+            dim=self.dim,
+            layers=self.layers,
+            heads=self.heads,
+            hidden=self.hidden,
+            context=self.dep_q,
+            gated=self.gated,
+            norm=self.norm,
+            norm_eps=self.norm_eps,
+            max_period=None,
+            schedule=self.weight_schedule,
+        )
 
 
 DepthConfig.PRESETS = {
@@ -248,16 +314,22 @@ class MoshiConfig(Config):
     condition_dim: int = 16
 
     def __post_init__(self) -> None:
-        self._require(len(self.delays) == self.n_q + 1,
-                      f"delays must have one entry for the text and one per audio stream: {self.n_q + 1}, got {len(self.delays)}")
+        self._require(
+            len(self.delays) == self.n_q + 1,
+            f"delays must have one entry for the text and one per audio stream: {self.n_q + 1}, got {len(self.delays)}",
+        )
         self._require(min(self.delays) >= 0, f"delays must not be negative, got {self.delays}")
         if self.depth is not None:
             self._require(self.depth.dep_q <= self.n_q, f"depth.dep_q {self.depth.dep_q} exceeds n_q {self.n_q}")
-            self._require(self.depth.input_dim == self.helium.dim,
-                          f"depth.input_dim {self.depth.input_dim} must equal helium.dim {self.helium.dim}")
+            self._require(
+                self.depth.input_dim == self.helium.dim,
+                f"depth.input_dim {self.depth.input_dim} must equal helium.dim {self.helium.dim}",
+            )
             self._require(self.depth.card == self.card, f"depth.card {self.depth.card} must equal card {self.card}")
-            self._require(self.depth.text_card == self.helium.text_card,
-                          f"depth.text_card {self.depth.text_card} must equal helium.text_card {self.helium.text_card}")
+            self._require(
+                self.depth.text_card == self.helium.text_card,
+                f"depth.text_card {self.depth.text_card} must equal helium.text_card {self.helium.text_card}",
+            )
 
     @property
     def dep_q(self) -> int:
@@ -274,11 +346,18 @@ class MoshiConfig(Config):
 
 
 # Nested parts by the annotation of their field: `from __future__ import annotations` keeps those as strings.
-_PARTS: dict[Any, type[Config]] = {"HeliumConfig": HeliumConfig, "DepthConfig | None": DepthConfig, "MimiConfig": MimiConfig}
-
-MoshiConfig.PRESETS = {
-    size: dict(helium=HeliumConfig.PRESETS[size], depth=DepthConfig.PRESETS[size], mimi=MimiConfig.PRESETS[size],
-               card=MimiConfig.preset(size).codebook_size)
-    for size in ("tiny", "small", "full")
+_PARTS: dict[Any, type[Config]] = {
+    "HeliumConfig": HeliumConfig,
+    "DepthConfig | None": DepthConfig,
+    "MimiConfig": MimiConfig,
 }
 
+MoshiConfig.PRESETS = {
+    size: dict(
+        helium=HeliumConfig.PRESETS[size],
+        depth=DepthConfig.PRESETS[size],
+        mimi=MimiConfig.PRESETS[size],
+        card=MimiConfig.preset(size).codebook_size,
+    )
+    for size in ("tiny", "small", "full")
+}

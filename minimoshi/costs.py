@@ -1,4 +1,4 @@
-"""What a preset costs: parameters, memory, arithmetic per frame. Counted on the meta device, so `full` needs no memory."""
+"""What a preset costs: parameters, memory, arithmetic per frame. Counted on the meta device: `full` needs no memory."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ class Costs:
     bits_per_second: float
 
     def __str__(self) -> str:
-        lines = [f"{self.preset}: {self.bits_per_second:.0f} bit/s of speech tokens",
-                 f"  {'':<24}{'parameters':>15}{'fp32':>10}{'bf16':>10}{'MFLOP per frame':>18}"]
+        lines = [
+            f"{self.preset}: {self.bits_per_second:.0f} bit/s of speech tokens",
+            f"  {'':<24}{'parameters':>15}{'fp32':>10}{'bf16':>10}{'MFLOP per frame':>18}",
+        ]
         for name, count in {**self.parameters, "all": sum(self.parameters.values())}.items():
             work = self.flops_per_frame.get(name, sum(self.flops_per_frame.values()))
             lines.append(f"  {name:<24}{count:>15,}{_size(4 * count):>10}{_size(2 * count):>10}{work / 1e6:>18,.1f}")
@@ -37,11 +39,13 @@ def costs(preset: str) -> Costs:
     config = MoshiConfig.preset(preset)
     with torch.device("meta"):
         codec, generator = MimiAudioCodec(config.mimi), HierarchicalGenerator(config)
-    parts = {"Mimi encoder side": [codec.encoder, codec.encoder_transformer, codec.downsample],
-             "Mimi quantiser": [codec.quantizer],
-             "Mimi decoder side": [codec.upsample, codec.decoder_transformer, codec.decoder],
-             "temporal transformer": [generator.text_model, generator.audio_embedding],
-             "depth transformer": [generator.audio_model]}
+    parts = {
+        "Mimi encoder side": [codec.encoder, codec.encoder_transformer, codec.downsample],
+        "Mimi quantiser": [codec.quantizer],
+        "Mimi decoder side": [codec.upsample, codec.decoder_transformer, codec.decoder],
+        "temporal transformer": [generator.text_model, generator.audio_embedding],
+        "depth transformer": [generator.audio_model],
+    }
     parameters = {name: sum(p.numel() for m in modules for p in m.parameters()) for name, modules in parts.items()}
     cache = _cache_values(config.helium.transformer) + 2 * _cache_values(config.mimi.transformer)
     return Costs(preset, parameters, _flops(config, codec, generator), 4 * cache, config.mimi.bits_per_second)
@@ -58,11 +62,14 @@ def _flops(config: MoshiConfig, codec: MimiAudioCodec, generator: HierarchicalGe
     bottleneck = steps * _transformer_flops(mimi.transformer)
     lookup = mimi.n_quantizers * mimi.codebook_size * mimi.codebook_dim * 2
     return {
-        "Mimi encoder side": _conv_flops(codec.encoder, mimi.frame_size) + bottleneck + 2 * codec.downsample.weight.numel(),
+        "Mimi encoder side": _conv_flops(codec.encoder, mimi.frame_size)
+        + bottleneck
+        + 2 * codec.downsample.weight.numel(),
         "Mimi quantiser": lookup + 2 * sum(p.numel() for p in codec.quantizer.parameters()),
         "Mimi decoder side": _conv_flops(codec.decoder, steps) + bottleneck + 2 * codec.upsample.weight.numel(),
         "temporal transformer": _transformer_flops(helium.transformer) + 2 * generator.text_model.head.weight.numel(),
-        "depth transformer": depth.dep_q * (_transformer_flops(depth.transformer) + 2 * depth.dim * (depth.input_dim + depth.card)),
+        "depth transformer": depth.dep_q
+        * (_transformer_flops(depth.transformer) + 2 * depth.dim * (depth.input_dim + depth.card)),
     }
 
 

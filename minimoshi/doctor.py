@@ -10,9 +10,23 @@ from collections.abc import Callable
 
 import torch
 
-NEEDED = ("torch", "numpy", "librosa", "soundfile", "sentencepiece", "safetensors", "matplotlib", "jupyterlab", "ipywidgets")
-OPTIONAL = {"nbval": "to test the notebooks", "moshi": "to compare with the official package",
-            "rustymimi": "the same, for the codec", "transformers": "the same, Hugging Face's models"}
+NEEDED = (
+    "torch",
+    "numpy",
+    "librosa",
+    "soundfile",
+    "sentencepiece",
+    "safetensors",
+    "matplotlib",
+    "jupyterlab",
+    "ipywidgets",
+)
+OPTIONAL = {
+    "nbval": "to test the notebooks",
+    "moshi": "to compare with the official package",
+    "rustymimi": "the same, for the codec",
+    "transformers": "the same, Hugging Face's models",
+}
 
 
 def doctor(report: Callable[[str], None] = print) -> int:
@@ -57,7 +71,9 @@ def _check_codec() -> str:
         wav = 0.1 * torch.sin(torch.arange(24_000) / 24_000 * 440 * 2 * torch.pi)
         codes = codec.encode(wav[None, None])
         state = codec.initial_state()
-        pieces = [codec.encode(piece[None, None], state) for piece in torch.nn.functional.pad(wav, (0, 960)).split(1920)]
+        pieces = [
+            codec.encode(piece[None, None], state) for piece in torch.nn.functional.pad(wav, (0, 960)).split(1920)
+        ]
         if not torch.equal(codes, torch.cat(pieces, dim=-1)):
             raise RuntimeError("streaming and whole encoding disagree")
     return f"tiny: {codec.n_quantizers} codebooks at {codec.frame_rate} Hz, streaming equals whole"
@@ -68,4 +84,6 @@ def _check_dialogue() -> str:
 
     model = FullDuplexDialogueModel.from_pretrained("tiny")
     frame = model.session(seed=0).step(torch.zeros(model.codec.frame_size))
-    return f"tiny: answers {len(frame.pcm)} samples per frame" + ("" if model.generator.trained else " (generator not trained yet)")
+    return f"tiny: answers {len(frame.pcm)} samples per frame" + (
+        "" if model.generator.trained else " (generator not trained yet)"
+    )

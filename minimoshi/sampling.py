@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 
-def sample(logits: Tensor, temperature: float = 1.0, top_k: int | None = None,
-           generator: torch.Generator | None = None) -> Tensor:
+def sample(
+    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, generator: torch.Generator | None = None
+) -> Tensor:
     """Logits [..., V] -> int64 [...]. Temperature 0 takes the most likely token; top_k keeps only that many."""
     if temperature < 0:
         raise ValueError(f"temperature must be 0 (greedy) or positive, got {temperature}")

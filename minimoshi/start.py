@@ -18,7 +18,9 @@ def course_root() -> Path:
     for root in (package.parent, package / "course"):
         if all((root / part).is_dir() for part in PARTS):
             return root
-    raise FileNotFoundError("this installation holds no notebooks; clone the repository and install it with pip install -e .")
+    raise FileNotFoundError(
+        "this installation holds no notebooks; clone the repository and install it with pip install -e ."
+    )
 
 
 def start(folder: str | os.PathLike) -> tuple[Path, int]:
@@ -29,14 +31,19 @@ def start(folder: str | os.PathLike) -> tuple[Path, int]:
     root, folder = course_root(), Path(folder).expanduser()
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; name a folder")
-    if folder.resolve() == root.resolve() or any((root / part).resolve() in [folder.resolve(), *folder.resolve().parents]
-                                                 for part in PARTS):
+    if folder.resolve() == root.resolve() or any(
+        (root / part).resolve() in [folder.resolve(), *folder.resolve().parents] for part in PARTS
+    ):
         raise ValueError(f"{folder} is where the course itself lies; name a folder of your own")
     copied = 0
     for part in PARTS:
         for source in sorted((root / part).rglob("*")):
             target = folder / source.relative_to(root)
-            if source.is_dir() or target.exists() or any(p.startswith((".", "__")) for p in source.relative_to(root).parts):
+            if (
+                source.is_dir()
+                or target.exists()
+                or any(p.startswith((".", "__")) for p in source.relative_to(root).parts)
+            ):
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)

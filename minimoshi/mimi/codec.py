@@ -10,8 +10,16 @@ from torch.nn import functional as F
 
 from ..checkpoint import Pretrained
 from ..config import SAMPLE_RATE, MimiConfig
-from ..nn import (ChainState, ConvState, ConvTransposeState, State, StreamingConv1d, StreamingConvTranspose1d, Transformer,
-                  TransformerState)
+from ..nn import (
+    ChainState,
+    ConvState,
+    ConvTransposeState,
+    State,
+    StreamingConv1d,
+    StreamingConvTranspose1d,
+    Transformer,
+    TransformerState,
+)
 from ..nn.state import check_batch
 from .quantizer import SplitResidualVectorQuantizer
 from .seanet import seanet_decoder, seanet_encoder
@@ -47,10 +55,13 @@ class MimiAudioCodec(Pretrained, nn.Module):
         self.encoder = seanet_encoder(config)
         self.encoder_transformer = Transformer(config.transformer)
         factor = config.downsample
-        self.downsample = StreamingConv1d(config.dim, config.dim, 2 * factor, stride=factor, bias=False, pad_mode="replicate")
+        self.downsample = StreamingConv1d(
+            config.dim, config.dim, 2 * factor, stride=factor, bias=False, pad_mode="replicate"
+        )
         self.quantizer = SplitResidualVectorQuantizer(config)
-        self.upsample = StreamingConvTranspose1d(config.dim, config.dim, 2 * factor, stride=factor, groups=config.dim,
-                                                 bias=False)
+        self.upsample = StreamingConvTranspose1d(
+            config.dim, config.dim, 2 * factor, stride=factor, groups=config.dim, bias=False
+        )
         self.decoder_transformer = Transformer(config.transformer)
         self.decoder = seanet_decoder(config)
 
@@ -78,8 +89,11 @@ class MimiAudioCodec(Pretrained, nn.Module):
 
     def initial_state(self, batch_size: int = 1) -> CodecState:
         """A fresh stream, on the codec's device and dtype."""
-        return CodecState(**{name: getattr(self, name).initial_state(batch_size) for name in CodecState.__dataclass_fields__})
+        return CodecState(
+            **{name: getattr(self, name).initial_state(batch_size) for name in CodecState.__dataclass_fields__}
+        )
 
+    @torch.no_grad()
     def encode(self, wav: Tensor, state: CodecState | None = None) -> Tensor:
         """float [B, 1, S] -> int64 [B, Q, F].
 
@@ -88,6 +102,7 @@ class MimiAudioCodec(Pretrained, nn.Module):
         """
         return self.quantizer.encode(self.to_latent(wav, state), self.n_quantizers)
 
+    @torch.no_grad()
     def decode(self, codes: Tensor, state: CodecState | None = None) -> Tensor:
         """int64 [B, Q, F] with 1 <= Q <= n_quantizers -> float [B, 1, 1920 · F]."""
         self._check_codes(codes)
@@ -100,9 +115,12 @@ class MimiAudioCodec(Pretrained, nn.Module):
         check_batch(state, wav, "encode")
         short = -wav.shape[-1] % self.frame_size
         if short and state is not None:
-            raise ValueError(f"a stream is encoded in whole frames: S must be a multiple of {self.frame_size}, "
-                             f"got {wav.shape[-1]}; keep the remainder for the next call or pad the last one")
-        x = self.encoder(F.pad(wav, (0, short)) if short else wav, state and state.encoder)
+            raise ValueError(
+                f"a stream is encoded in whole frames: S must be a multiple of {self.frame_size}, "
+                f"got {wav.shape[-1]}; keep the remainder for the next call or pad the last one"
+            )
+        wav = F.pad(wav, (0, short)).to(self.downsample.weight.dtype)
+        x = self.encoder(wav, state and state.encoder)
         x = self.encoder_transformer(x.transpose(1, 2), state and state.encoder_transformer).transpose(1, 2)
         return self.downsample(x, state and state.downsample)
 
@@ -114,8 +132,10 @@ class MimiAudioCodec(Pretrained, nn.Module):
 
     def _check_audio(self, wav: Tensor) -> None:
         if wav.dim() != 3 or wav.shape[1] != 1:
-            raise ValueError(f"expected mono audio of shape [B, 1, S], got {list(wav.shape)}; "
-                             "add dimensions with wav[None, None], average the channels of a stereo recording")
+            raise ValueError(
+                f"expected mono audio of shape [B, 1, S], got {list(wav.shape)}; "
+                "add dimensions with wav[None, None], average the channels of a stereo recording"
+            )
         if not wav.is_floating_point():
             raise ValueError(f"expected float audio in -1..1, got {wav.dtype}; divide 16-bit samples by 32768")
         if wav.shape[-1] == 0:
@@ -125,7 +145,9 @@ class MimiAudioCodec(Pretrained, nn.Module):
 
     def _check_codes(self, codes: Tensor) -> None:
         if codes.dim() != 3 or not 1 <= codes.shape[1] <= self.n_quantizers or codes.shape[2] == 0:
-            raise ValueError(f"expected codes of shape [B, Q, F] with 1 to {self.n_quantizers} codebooks, got {list(codes.shape)}")
+            raise ValueError(
+                f"expected codes of shape [B, Q, F] with 1 to {self.n_quantizers} codebooks, got {list(codes.shape)}"
+            )
         if codes.dtype != torch.int64:
             raise ValueError(f"expected int64 codes, got {codes.dtype}")
         low, high = codes.aminmax()

@@ -17,7 +17,9 @@ class ResidualBlock(StreamingSequential):
 
     def __init__(self, channels: int, kernel: int, compress: int):
         inner = channels // compress
-        super().__init__(nn.ELU(), StreamingConv1d(channels, inner, kernel), nn.ELU(), StreamingConv1d(inner, channels, 1))
+        super().__init__(
+            nn.ELU(), StreamingConv1d(channels, inner, kernel), nn.ELU(), StreamingConv1d(inner, channels, 1)
+        )
 
     def forward(self, x: Tensor, state: ChainState | None = None) -> Tensor:
         return x + super().forward(x, state)
@@ -28,8 +30,11 @@ def seanet_encoder(config: MimiConfig) -> StreamingSequential:
     channels = config.encoder_filters
     layers: list[nn.Module] = [StreamingConv1d(1, channels, config.kernel)]
     for ratio in config.ratios:
-        layers += [ResidualBlock(channels, config.residual_kernel, config.compress), nn.ELU(),
-                   StreamingConv1d(channels, 2 * channels, 2 * ratio, stride=ratio)]
+        layers += [
+            ResidualBlock(channels, config.residual_kernel, config.compress),
+            nn.ELU(),
+            StreamingConv1d(channels, 2 * channels, 2 * ratio, stride=ratio),
+        ]
         channels *= 2
     layers += [nn.ELU(), StreamingConv1d(channels, config.dim, config.last_kernel)]
     return StreamingSequential(*layers)

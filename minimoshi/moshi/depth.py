@@ -24,18 +24,22 @@ class DepthTransformer(nn.Module):
         self.text_embedding = TokenEmbedding(1, config.text_card + 1, config.dim, config.low_rank)
         self.audio_embedding = TokenEmbedding(config.dep_q - 1, config.card + 1, config.dim, config.low_rank)
         self.transformer = Transformer(config.transformer)
-        self.out_norms = nn.ModuleList(nn.LayerNorm(config.dim) if config.output_norm else nn.Identity()
-                                       for _ in range(config.dep_q))
+        self.out_norms = nn.ModuleList(
+            nn.LayerNorm(config.dim) if config.output_norm else nn.Identity() for _ in range(config.dep_q)
+        )
         self.heads = StepLinear(config.dim, config.card, tuple(range(config.dep_q)))
         init_truncated(self.heads.weight, config.dim)
 
     def forward(self, z: Tensor, text: Tensor, audio: Tensor) -> Tensor:
         """All steps at once, with the true tokens as inputs: for training.
 
-        z [B, T, D of the temporal transformer], text int64 [B, T], audio int64 [B, dep_q, T] -> logits [B, dep_q, T, V].
+        z [B, T, D] from the temporal transformer, text int64 [B, T], audio int64 [B, dep_q, T] -> logits
+        [B, dep_q, T, V].
         """
         frames = z.shape[:2].numel()
-        tokens = torch.cat([self.text_embedding(text[:, None]), self.audio_embedding(audio[:, :-1])], dim=1)  # [B, Q, T, D]
+        tokens = torch.cat(
+            [self.text_embedding(text[:, None]), self.audio_embedding(audio[:, :-1])], dim=1
+        )  # [B, Q, T, D]
         x = tokens.transpose(1, 2).flatten(0, 1) + self.project(z.flatten(0, 1))  # [B·T, Q, D]
         logits = self.heads(self._normed(self.transformer(x)), 0)  # [B·T, Q, V]
         return logits.view(*z.shape[:2], *logits.shape[1:]).transpose(1, 2) if frames else logits
@@ -53,7 +57,7 @@ class DepthTransformer(nn.Module):
         """One step of one frame: `added` [B, Q, D] from `project`, the previous token int64 [B] -> logits [B, V]."""
         token = token[:, None, None]
         embedded = self.text_embedding(token) if k == 0 else self.audio_embedding(token, first=k - 1)
-        x = self.transformer(embedded[:, 0] + added[:, k:k + 1], state)
+        x = self.transformer(embedded[:, 0] + added[:, k : k + 1], state)
         return self.heads(self.out_norms[k](x), k)[:, 0]
 
     def _normed(self, x: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ class Dialogue:
         return " ".join(word for word, _ in self.text)
 
     def save(self, path: str | os.PathLike, force: bool = False) -> None:
-        """Write the stereo sound to `path` and the timed words beside it as .json. Existing files stay unless `force`."""
+        """Write stereo sound to `path` and the timed words beside it as .json. Existing files stay unless `force`."""
         path = Path(path)
         beside = path.with_suffix(".json")
         check_writable(beside, force)
@@ -64,10 +64,16 @@ class FullDuplexDialogueModel(Pretrained, nn.Module):
     """
 
     config_class = MoshiConfig
-    part = "dialogue"
+    part = HierarchicalGenerator.part  # a shipped dialogue model is made of its shipped parts
 
-    def __init__(self, config: MoshiConfig | None = None, *, codec: MimiAudioCodec | None = None,
-                 generator: HierarchicalGenerator | None = None, tokenizer: TextTokenizer | None = None):
+    def __init__(
+        self,
+        config: MoshiConfig | None = None,
+        *,
+        codec: MimiAudioCodec | None = None,
+        generator: HierarchicalGenerator | None = None,
+        tokenizer: TextTokenizer | None = None,
+    ):
         super().__init__()
         config = config or (generator.config if generator else MoshiConfig.preset("tiny"))
         self.codec = codec or MimiAudioCodec(config.mimi)
@@ -79,28 +85,63 @@ class FullDuplexDialogueModel(Pretrained, nn.Module):
     def _check_parts(self) -> None:
         config, codec = self.config, self.codec
         if codec.config.codebook_size != config.card:
-            raise ValueError(f"the codec has {codec.config.codebook_size} entries per codebook, the generator expects {config.card}")
+            raise ValueError(
+                f"the codec has {codec.config.codebook_size} entries per codebook, the generator expects {config.card}"
+            )
         if codec.n_quantizers < max(config.dep_q, config.n_user):
-            raise ValueError(f"the codec gives {codec.n_quantizers} codebooks, the generator needs {max(config.dep_q, config.n_user)}")
+            raise ValueError(
+                f"the codec gives {codec.n_quantizers} codebooks, the generator needs "
+                f"{max(config.dep_q, config.n_user)}"
+            )
         if self.tokenizer is not None and self.tokenizer.vocab_size > config.helium.text_card:
-            raise ValueError(f"the tokenizer has {self.tokenizer.vocab_size} pieces, the generator only {config.helium.text_card}")
+            raise ValueError(
+                f"the tokenizer has {self.tokenizer.vocab_size} pieces, the generator only {config.helium.text_card}"
+            )
 
-    def session(self, seed: int | None = None, *, temperature: float = 0.8, top_k: int | None = 250,
-                text_temperature: float = 0.7, text_top_k: int | None = 25) -> DialogueSession:
+    def session(
+        self,
+        seed: int | None = None,
+        *,
+        temperature: float = 0.8,
+        top_k: int | None = 250,
+        text_temperature: float = 0.7,
+        text_top_k: int | None = 25,
+    ) -> DialogueSession:
         """Start a conversation. Sessions are independent; equal seeds and sounds give equal answers."""
-        return DialogueSession(self, seed=seed, temperature=temperature, top_k=top_k, text_temperature=text_temperature,
-                               text_top_k=text_top_k)
+        return DialogueSession(
+            self,
+            seed=seed,
+            temperature=temperature,
+            top_k=top_k,
+            text_temperature=text_temperature,
+            text_top_k=text_top_k,
+        )
 
-    def respond(self, wav: Tensor, *, seed: int | None = None, silence_after: float = 3.0, progress: bool = False,
-                **sampling: Any) -> Dialogue:
+    def respond(
+        self,
+        wav: Tensor,
+        *,
+        seed: int | None = None,
+        silence_after: float = 3.0,
+        progress: bool = False,
+        **sampling: Any,
+    ) -> Dialogue:
         """Play a recording, float [S] at 24 kHz, to Moshi and record both sides.
 
         The user stays silent for `silence_after` seconds at the end, so that Moshi can finish. The sound is padded to
         whole frames. `sampling` are the options of `session`.
         """
         if wav.dim() != 1 or not wav.is_floating_point() or not len(wav) or not torch.isfinite(wav).all():
-            raise ValueError(f"expected clean mono sound, float [S] at {SAMPLE_RATE} Hz, got {wav.dtype} {list(wav.shape)}"
-                             + ("" if wav.dim() != 1 or not wav.is_floating_point() or not len(wav) else " with NaN or infinite samples"))
+            raise ValueError(
+                f"expected clean mono sound, float [S] at {SAMPLE_RATE} Hz, got {wav.dtype} {list(wav.shape)}"
+                + (
+                    ""
+                    if wav.dim() != 1 or not wav.is_floating_point() or not len(wav)
+                    else " with NaN or infinite samples"
+                )
+            )
+        if silence_after < 0:
+            raise ValueError(f"silence_after must be 0 or more seconds, got {silence_after}")
         size = self.codec.frame_size
         frames = -(-(len(wav) + int(silence_after * SAMPLE_RATE)) // size)
         user = torch.cat([wav, wav.new_zeros(frames * size - len(wav))])
@@ -113,14 +154,25 @@ class FullDuplexDialogueModel(Pretrained, nn.Module):
             self.tokenizer.save(folder)
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | os.PathLike, device: str | torch.device = "cpu",
-                        dtype: torch.dtype = torch.float32) -> FullDuplexDialogueModel:
+    def from_pretrained(
+        cls, name_or_path: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> FullDuplexDialogueModel:
         name = os.fspath(name_or_path)
-        if name in shipped_names(HierarchicalGenerator.part):  # a shipped dialogue model is made of its shipped parts
-            return cls(codec=MimiAudioCodec.from_pretrained(name, device, dtype),
-                       generator=HierarchicalGenerator.from_pretrained(name, device, dtype),
-                       tokenizer=TextTokenizer.from_pretrained(name)).eval()
+        if name in shipped_names(cls.part):
+            return (
+                cls(
+                    codec=MimiAudioCodec.from_pretrained(name),
+                    generator=HierarchicalGenerator.from_pretrained(name),
+                    tokenizer=TextTokenizer.from_pretrained(name),
+                )
+                ._place(device, dtype)
+                .eval()
+            )
         return super().from_pretrained(name_or_path, device, dtype)
+
+    def _place(self, device: str | torch.device, dtype: torch.dtype) -> FullDuplexDialogueModel:
+        self.generator.to(dtype=dtype)  # the codec stays in single precision: half of it is heard
+        return self.to(device=device)
 
     def _load(self, folder: Path, card: dict[str, Any]) -> None:
         super()._load(folder, card)
@@ -144,14 +196,16 @@ class DialogueSession:
         """The user's 80 ms, float [1920] in -1..1 -> Moshi's 80 ms. Answers every call, from the first."""
         size = self.model.codec.frame_size
         if pcm.shape != (size,):
-            raise ValueError(f"expected one frame of {size} samples (80 ms at {SAMPLE_RATE} Hz), got shape {list(pcm.shape)}")
+            raise ValueError(
+                f"expected one frame of {size} samples (80 ms at {SAMPLE_RATE} Hz), got shape {list(pcm.shape)}"
+            )
         config = self.model.config
-        heard = self.model.codec.encode(pcm[None, None], self.codec_state)[:, :, 0]  # [1, Q]
-        user_codes = heard[:, :config.n_user]
+        heard = self.model.codec.encode(pcm[None, None].to(self.stream.device), self.codec_state)[:, :, 0]  # [1, Q]
+        user_codes = heard[:, : config.n_user]
         out = self.stream.step(user_codes)
         if out is None:
             return Frame(torch.zeros_like(pcm), None, None, None, user_codes[0])
-        voice = self.model.codec.decode(out[:, 1:, None], self.codec_state)[0, 0]
+        voice = self.model.codec.decode(out[:, 1:, None], self.codec_state)[0, 0].to(pcm.device)
         token = int(out[0, 0])
         return Frame(voice, self.words.push(token) if self.words else None, token, out[0, 1:], user_codes[0])
 
@@ -162,8 +216,15 @@ class DialogueSession:
         size, config = self.model.codec.frame_size, self.model.config
         frames = [self.step(pcm) for pcm in tqdm(user.split(size), unit="frame", disable=not progress)]
         unknown = torch.full((1 + config.dep_q,), -1)
-        columns = [torch.cat([unknown if f.codes is None else torch.cat([torch.tensor([f.token]), f.codes.cpu()]), f.user_codes.cpu()])
-                   for f in frames]
+        columns = [
+            torch.cat(
+                [
+                    unknown if f.codes is None else torch.cat([torch.tensor([f.token]), f.codes.cpu()]),
+                    f.user_codes.cpu(),
+                ]
+            )
+            for f in frames
+        ]
         stereo = torch.stack([torch.cat([f.pcm for f in frames]), user]).cpu()
         return Dialogue(stereo, _words([f.text for f in frames], size / SAMPLE_RATE), torch.stack(columns, dim=1))
 

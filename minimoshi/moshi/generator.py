@@ -21,7 +21,7 @@ from .stream import GeneratorStream
 
 @dataclass
 class GeneratorOutput:
-    """Logits aligned with the codes they predict. Where a mask is False the delays leave nothing to predict (logits 0)."""
+    """Logits aligned with the codes they predict. Where a mask is False there is nothing to predict (logits 0)."""
 
     text_logits: Tensor  # [B, 1, T, V]
     audio_logits: Tensor  # [B, dep_q, T, card]
@@ -30,7 +30,7 @@ class GeneratorOutput:
 
 
 class HierarchicalGenerator(Pretrained, nn.Module):
-    """The token model. Built from a MoshiConfig, or from a Helium (`text_model`) and a depth transformer (`audio_model`).
+    """The token model, from a MoshiConfig, or from a Helium (`text_model`) and a depth transformer (`audio_model`).
 
     >>> out = generator(codes)                       # training: int64 [B, K, T], text, Moshi, user
     >>> stream = generator.stream(temperature=0.8)   # generation: one frame of user codes at a time
@@ -40,8 +40,13 @@ class HierarchicalGenerator(Pretrained, nn.Module):
     config_class = MoshiConfig
     part = "generator"
 
-    def __init__(self, config: MoshiConfig | None = None, *, text_model: HeliumModel | None = None,
-                 audio_model: DepthTransformer | None = None):
+    def __init__(
+        self,
+        config: MoshiConfig | None = None,
+        *,
+        text_model: HeliumModel | None = None,
+        audio_model: DepthTransformer | None = None,
+    ):
         super().__init__()
         if text_model is not None or audio_model is not None:
             config = _config_of(config, text_model, audio_model)
@@ -49,8 +54,9 @@ class HierarchicalGenerator(Pretrained, nn.Module):
         self.text_model = text_model or HeliumModel(config.helium)
         self.audio_model = audio_model or (DepthTransformer(config.depth) if config.depth else None)
         self.audio_embedding = TokenEmbedding(config.n_q, config.card + 1, config.helium.dim)
-        self.extra_heads = nn.ModuleList(nn.Linear(config.helium.dim, config.extra_heads_dim, bias=False)
-                                         for _ in range(config.extra_heads))
+        self.extra_heads = nn.ModuleList(
+            nn.Linear(config.helium.dim, config.extra_heads_dim, bias=False) for _ in range(config.extra_heads)
+        )
         self.condition = Condition(config) if config.condition_bins else None
         self.trained = True
         initial = [self.text_model.initial_id] + [config.card] * config.n_q
@@ -75,10 +81,12 @@ class HierarchicalGenerator(Pretrained, nn.Module):
         if self.audio_model is None:
             audio_logits = z.new_zeros(codes.shape[0], 0, codes.shape[2], self.config.card)
         else:
-            audio_logits = self.audio_model(z, delayed[:, 0], delayed[:, 1:1 + dep_q])
-        audio_logits, audio_mask = undelay(audio_logits, self.config.delays[1:1 + dep_q])
+            audio_logits = self.audio_model(z, delayed[:, 0], delayed[:, 1 : 1 + dep_q])
+        audio_logits, audio_mask = undelay(audio_logits, self.config.delays[1 : 1 + dep_q])
         given = codes != ZERO_TOKEN
-        return GeneratorOutput(text_logits, audio_logits, text_mask & given[:, :1], audio_mask & given[:, 1:1 + dep_q])
+        return GeneratorOutput(
+            text_logits, audio_logits, text_mask & given[:, :1], audio_mask & given[:, 1 : 1 + dep_q]
+        )
 
     def context(self, inputs: Tensor, state: TransformerState | None = None, condition: int | None = None) -> Tensor:
         """The temporal transformer: delayed grid int64 [B, K, T] -> z [B, T, D]."""
@@ -87,22 +95,48 @@ class HierarchicalGenerator(Pretrained, nn.Module):
             x = x + self.condition(condition)
         return self.text_model.hidden(x, state)
 
-    def stream(self, batch_size: int = 1, *, temperature: float = 0.8, top_k: int | None = 250, text_temperature: float = 0.7,
-               text_top_k: int | None = 25, seed: int | None = None, condition: int | None = None) -> GeneratorStream:
+    def stream(
+        self,
+        batch_size: int = 1,
+        *,
+        temperature: float = 0.8,
+        top_k: int | None = 250,
+        text_temperature: float = 0.7,
+        text_top_k: int | None = 25,
+        seed: int | None = None,
+        condition: int | None = None,
+    ) -> GeneratorStream:
         """A conversation in progress: `step(user_codes)` once per frame. Temperature 0 is greedy."""
-        return GeneratorStream(self, batch_size, temperature=temperature, top_k=top_k, text_temperature=text_temperature,
-                               text_top_k=text_top_k, seed=seed, condition=condition)
+        return GeneratorStream(
+            self,
+            batch_size,
+            temperature=temperature,
+            top_k=top_k,
+            text_temperature=text_temperature,
+            text_top_k=text_top_k,
+            seed=seed,
+            condition=condition,
+        )
 
     def _check_codes(self, codes: Tensor) -> None:
         streams = self.config.n_q + 1
         if codes.dim() != 3 or codes.shape[1] != streams or codes.shape[2] == 0:
-            raise ValueError(f"expected codes of shape [B, {streams}, T] (text, Moshi's {self.config.dep_q}, the user's "
-                             f"{self.config.n_user}), got {list(codes.shape)}")
+            raise ValueError(
+                f"expected codes of shape [B, {streams}, T] (text, Moshi's {self.config.dep_q}, the user's "
+                f"{self.config.n_user}), got {list(codes.shape)}"
+            )
         if codes.dtype != torch.int64:
             raise ValueError(f"expected int64 codes, got {codes.dtype}")
-        if codes.min() < ZERO_TOKEN or codes[:, 0].max() > self.text_model.initial_id or codes[:, 1:].max() > self.config.card:
-            raise ValueError(f"codes must lie in {ZERO_TOKEN}..{self.text_model.initial_id} for text and "
-                             f"{ZERO_TOKEN}..{self.config.card} for audio, got text {_range(codes[:, 0])}, audio {_range(codes[:, 1:])}")
+        if (
+            codes.min() < ZERO_TOKEN
+            or codes[:, 0].max() > self.text_model.initial_id
+            or codes[:, 1:].max() > self.config.card
+        ):
+            raise ValueError(
+                f"codes must lie in {ZERO_TOKEN}..{self.text_model.initial_id} for text and "
+                f"{ZERO_TOKEN}..{self.config.card} for audio, got text {_range(codes[:, 0])}, "
+                f"audio {_range(codes[:, 1:])}"
+            )
 
     def _load(self, folder: Path, card: dict[str, Any]) -> None:
         if "untrained_seed" not in card:
@@ -136,11 +170,14 @@ def _range(values: Tensor) -> str:
 def _config_of(config: MoshiConfig | None, text_model: Any, audio_model: Any) -> MoshiConfig:
     """The MoshiConfig that two given parts amount to."""
     if not isinstance(text_model, HeliumModel) or not isinstance(audio_model, DepthTransformer):
-        raise ValueError("give both parts: text_model, a HeliumModel, and audio_model, a DepthTransformer (the codec belongs to "
-                         f"FullDuplexDialogueModel); got {type(text_model).__name__} and {type(audio_model).__name__}")
+        raise ValueError(
+            "give both parts: text_model, a HeliumModel, and audio_model, a DepthTransformer (the codec belongs to "
+            f"FullDuplexDialogueModel); got {type(text_model).__name__} and {type(audio_model).__name__}"
+        )
     if config is not None:
         return config.replace(helium=text_model.config, depth=audio_model.config, card=audio_model.config.card)
     dep_q = audio_model.config.dep_q
     delays = MOSHI_DELAYS if dep_q == 8 else (0, *(0, *[1] * (dep_q - 1)) * 2)
-    return MoshiConfig(helium=text_model.config, depth=audio_model.config, n_q=2 * dep_q, card=audio_model.config.card,
-                       delays=delays)
+    return MoshiConfig(
+        helium=text_model.config, depth=audio_model.config, n_q=2 * dep_q, card=audio_model.config.card, delays=delays
+    )

@@ -7,6 +7,24 @@ from .sequential import ChainState, StreamingSequential
 from .state import State
 from .transformer import FeedForward, LayerScale, Transformer, TransformerLayer, TransformerState
 
-__all__ = ["Attention", "ChainState", "ConvState", "ConvTransposeState", "FeedForward", "LayerScale", "RMSNorm", "RingCache", "Rotary",
-           "State", "StepLinear", "StreamingConv1d", "StreamingConvTranspose1d", "StreamingSequential", "Transformer", "TransformerLayer",
-           "TransformerState", "make_norm", "rotate"]
+__all__ = [
+    "Attention",
+    "ChainState",
+    "ConvState",
+    "ConvTransposeState",
+    "FeedForward",
+    "LayerScale",
+    "RMSNorm",
+    "RingCache",
+    "Rotary",
+    "State",
+    "StepLinear",
+    "StreamingConv1d",
+    "StreamingConvTranspose1d",
+    "StreamingSequential",
+    "Transformer",
+    "TransformerLayer",
+    "TransformerState",
+    "make_norm",
+    "rotate",
+]

@@ -65,7 +65,7 @@ class Window:
     slots: Tensor | None = None  # where the ring takes the new keys
     kept: int = 0  # of the T new steps, the last `kept` go into the ring
     filled: int = 0  # slots of the ring that have been used
-    joined: bool = False  # attend to ring + new (many steps at once) rather than write first and attend to the ring
+    joined: bool = False  # attend to ring + new rather than write first and attend to the ring
 
 
 class Attention(nn.Module):
@@ -92,9 +92,9 @@ class Attention(nn.Module):
     @staticmethod
     def _remember(k: Tensor, v: Tensor, window: Window, cache: RingCache) -> tuple[Tensor, Tensor]:
         if window.joined:
-            all_k = torch.cat([cache.keys[:, :, :window.filled], k], dim=2)
-            all_v = torch.cat([cache.values[:, :, :window.filled], v], dim=2)
-            cache.write(k[:, :, -window.kept:], v[:, :, -window.kept:], window.slots)
+            all_k = torch.cat([cache.keys[:, :, : window.filled], k], dim=2)
+            all_v = torch.cat([cache.values[:, :, : window.filled], v], dim=2)
+            cache.write(k[:, :, -window.kept :], v[:, :, -window.kept :], window.slots)
             return all_k, all_v
         cache.write(k, v, window.slots)
-        return cache.keys[:, :, :window.filled], cache.values[:, :, :window.filled]
+        return cache.keys[:, :, : window.filled], cache.values[:, :, : window.filled]

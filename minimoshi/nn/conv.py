@@ -26,7 +26,6 @@ def few_and_heavy(steps: int, weight: Tensor) -> bool:
     return steps <= 16 and weight.shape[0] * weight.shape[1] >= 1024
 
 
-
 @dataclass
 class ConvState(State):
     past: Tensor  # [B, C, P] the last P inputs
@@ -40,9 +39,20 @@ class StreamingConv1d(nn.Conv1d):
     from 25 to 12.5 Hz).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, dilation: int = 1,
-                 groups: int = 1, bias: bool = True, pad_mode: str = "zero"):
-        super().__init__(in_channels, out_channels, kernel_size, stride=stride, dilation=dilation, groups=groups, bias=bias)
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+        pad_mode: str = "zero",
+    ):
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride=stride, dilation=dilation, groups=groups, bias=bias
+        )
         if pad_mode not in ("zero", "replicate"):
             raise ValueError(f"pad_mode must be 'zero' or 'replicate', got {pad_mode!r}")
         self.pad_mode = pad_mode
@@ -53,8 +63,10 @@ class StreamingConv1d(nn.Conv1d):
 
     def initial_state(self, batch_size: int = 1) -> ConvState:
         place = device_and_dtype(self)
-        return ConvState(torch.zeros(batch_size, self.in_channels, self.past, **place),
-                         torch.zeros(batch_size, dtype=torch.bool, device=place["device"]))
+        return ConvState(
+            torch.zeros(batch_size, self.in_channels, self.past, **place),
+            torch.zeros(batch_size, dtype=torch.bool, device=place["device"]),
+        )
 
     def forward(self, x: Tensor, state: ConvState | None = None) -> Tensor:
         check_batch(state, x, "StreamingConv1d")
@@ -63,7 +75,7 @@ class StreamingConv1d(nn.Conv1d):
         if self.past:
             padded = torch.cat([self._past(x, state), x], dim=-1)
             if state is not None:
-                state.past.copy_(padded[..., -self.past:].detach())
+                state.past.copy_(padded[..., -self.past :].detach())
                 state.started.fill_(True)
             x = padded
         return self._convolve(x)
@@ -78,7 +90,7 @@ class StreamingConv1d(nn.Conv1d):
         steps = (x.shape[-1] - self.span) // self.stride[0] + 1
         if self.groups > 1 or not few_and_heavy(x.shape[0] * steps, self.weight):
             return F.conv1d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
-        windows = x.unfold(-1, self.span, self.stride[0])[..., ::self.dilation[0]]  # [B, C, T, k]
+        windows = x.unfold(-1, self.span, self.stride[0])[..., :: self.dilation[0]]  # [B, C, T, k]
         y = linear(windows.transpose(1, 2).flatten(2), self.weight.flatten(1)).transpose(1, 2)  # [B, C', T]
         return y if self.bias is None else y + self.bias[:, None]
 
@@ -95,8 +107,9 @@ class StreamingConvTranspose1d(nn.Module):
     `torch.nn.ConvTranspose1d`: [C, C' / groups, k]. groups is 1 or C (depth-wise).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1,
-                 bias: bool = True):
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1, bias: bool = True
+    ):
         super().__init__()
         if kernel_size < stride:
             raise ValueError(f"kernel_size {kernel_size} leaves gaps: it must be at least the stride {stride}")
@@ -108,8 +121,9 @@ class StreamingConvTranspose1d(nn.Module):
         self.weight, self.bias = reference.weight, reference.bias
 
     def initial_state(self, batch_size: int = 1) -> ConvTransposeState:
-        return ConvTransposeState(torch.zeros(batch_size, self.out_channels, self.kernel_size - self.stride,
-                                              **device_and_dtype(self)))
+        return ConvTransposeState(
+            torch.zeros(batch_size, self.out_channels, self.kernel_size - self.stride, **device_and_dtype(self))
+        )
 
     def forward(self, x: Tensor, state: ConvTransposeState | None = None) -> Tensor:
         check_batch(state, x, "StreamingConvTranspose1d")
@@ -119,8 +133,8 @@ class StreamingConvTranspose1d(nn.Module):
         y = self._smear(x)  # [B, C', T·s + k - s]
         if state is not None and overlap:
             y[..., :overlap] += state.unfinished
-            state.unfinished.copy_(y[..., steps * self.stride:][..., :overlap].detach())
-        y = y[..., :steps * self.stride]
+            state.unfinished.copy_(y[..., steps * self.stride :][..., :overlap].detach())
+        y = y[..., : steps * self.stride]
         return y if self.bias is None else y + self.bias[:, None]
 
     def _smear(self, x: Tensor) -> Tensor:
@@ -132,5 +146,5 @@ class StreamingConvTranspose1d(nn.Module):
         batch, channels, steps = spread.shape[:3]
         out = spread.new_zeros(batch, channels, (steps - 1) * self.stride + self.kernel_size)
         for t in range(steps):
-            out[..., t * self.stride:t * self.stride + self.kernel_size] += spread[:, :, t]
+            out[..., t * self.stride : t * self.stride + self.kernel_size] += spread[:, :, t]
         return out

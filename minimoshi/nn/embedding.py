@@ -30,7 +30,7 @@ class TokenEmbedding(nn.Module):
         tables = torch.arange(first, first + tokens.shape[1], device=tokens.device)[:, None]
         x = self.weight[tables, tokens.clamp(min=0)] * (tokens >= 0)[..., None]
         if self.widen is not None:
-            x = torch.einsum("bktr,kdr->bktd", x, self.widen[first:first + tokens.shape[1]])
+            x = torch.einsum("bktr,kdr->bktd", x, self.widen[first : first + tokens.shape[1]])
         return x
 
 

@@ -21,7 +21,7 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
 
 
 class StepLinear(nn.Module):
-    """A bias-free linear layer that may hold a set of weights per step (paper §3.4.1: the depth transformer's codebooks).
+    """A bias-free linear layer that may hold weights per step (paper §3.4.1: the depth transformer's codebooks).
 
     schedule None: one weight [out, in], an ordinary linear layer. Otherwise weight [sets, out, in], and step t uses set
     schedule[t].
@@ -40,14 +40,16 @@ class StepLinear(nn.Module):
             return linear(x, self.weight)
         steps = x.shape[1]
         if step + steps > len(self.schedule):
-            raise ValueError(f"there are weights for {len(self.schedule)} steps; steps {step}..{step + steps - 1} were asked for")
+            raise ValueError(
+                f"there are weights for {len(self.schedule)} steps; steps {step}..{step + steps - 1} were asked for"
+            )
         if steps == 1:
             return linear(x, self.weight[self.schedule[step]])
         return torch.einsum("bti,toi->bto", x, self.weights(step, steps))
 
     def weights(self, step: int, steps: int) -> Tensor:
         """The weights of consecutive steps, [steps, out, in]."""
-        wanted = self.schedule[step:step + steps]
+        wanted = self.schedule[step : step + steps]
         if wanted == tuple(range(len(self.weight))):
             return self.weight
         return self.weight[list(wanted)]

@@ -18,7 +18,9 @@ class StreamingSequential(nn.Sequential):
     """`nn.Sequential` whose layers may carry a state."""
 
     def initial_state(self, batch_size: int = 1) -> ChainState:
-        return ChainState([layer.initial_state(batch_size) if hasattr(layer, "initial_state") else None for layer in self])
+        return ChainState(
+            [layer.initial_state(batch_size) if hasattr(layer, "initial_state") else None for layer in self]
+        )
 
     def forward(self, x: Tensor, state: ChainState | None = None) -> Tensor:
         for i, layer in enumerate(self):

@@ -66,8 +66,10 @@ def _states(value: Any) -> Iterator[State]:
 def check_batch(state: State | None, x: Tensor, what: str) -> None:
     """ValueError when a state made for one batch size meets an input of another."""
     if state is not None and (rows := state.batch_size) is not None and rows != x.shape[0]:
-        raise ValueError(f"{what}: the state holds {rows} streams but the input has batch size {x.shape[0]}; "
-                         f"make one with initial_state(batch_size={x.shape[0]})")
+        raise ValueError(
+            f"{what}: the state holds {rows} streams but the input has batch size {x.shape[0]}; "
+            f"make one with initial_state(batch_size={x.shape[0]})"
+        )
 
 
 def device_and_dtype(module: nn.Module) -> dict[str, Any]:

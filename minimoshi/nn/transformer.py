@@ -125,12 +125,19 @@ class Transformer(nn.Module):
         steps, capacity = x.shape[1], self.capacity
         offset = state.offset[:1] if state.aligned else state.offset
         positions = offset[:, None] + torch.arange(steps, device=x.device)  # [1 or B, T]
-        joined = steps > capacity - self.config.context + 1
+        # writing first saves a copy of the ring, but needs room in it, and loses the gradient of what is written
+        joined = steps > capacity - self.config.context + 1 or torch.is_grad_enabled()
         kept = min(steps, capacity)
         slots = positions[:, -kept:] % capacity
-        window = Window(self._turns(positions), None, slots=slots[0] if state.aligned else slots, kept=kept, joined=joined,
-                        filled=min(state.steps + (0 if joined else steps), capacity))
-        if state.aligned and steps == 1 and window.filled <= self.config.context:
+        window = Window(
+            self._turns(positions),
+            None,
+            slots=slots[0] if state.aligned else slots,
+            kept=kept,
+            joined=joined,
+            filled=min(state.steps + (0 if joined else steps), capacity),
+        )
+        if state.aligned and steps == 1 and window.filled + joined <= self.config.context:
             return window  # one step, nothing out of reach: no mask needed
         newest = positions[:, :1] - 1 if joined else positions[:, -1:]
         ring = torch.arange(window.filled, device=x.device)

@@ -32,7 +32,9 @@ class HeliumModel(Pretrained, nn.Module):
         self.config = config = config or HeliumConfig.preset("tiny")
         self.tokenizer = tokenizer
         if tokenizer is not None and tokenizer.vocab_size > config.text_card:
-            raise ValueError(f"the tokenizer has {tokenizer.vocab_size} pieces but the model only {config.text_card} rows")
+            raise ValueError(
+                f"the tokenizer has {tokenizer.vocab_size} pieces but the model only {config.text_card} rows"
+            )
         self.embedding = TokenEmbedding(1, config.text_card + 1, config.dim)
         self.transformer = Transformer(config.transformer)
         self.out_norm = make_norm(config.norm, config.dim, config.norm_eps)
@@ -62,12 +64,20 @@ class HeliumModel(Pretrained, nn.Module):
             raise ValueError(f"expected int64 tokens of shape [B, T], got {tokens.dtype} {list(tokens.shape)}")
         low, high = tokens.aminmax()
         if low < ZERO_TOKEN or high > self.initial_id:
-            raise ValueError(f"text tokens must lie in 0..{self.initial_id} (or {ZERO_TOKEN}: none), got {int(low)}..{int(high)}")
+            raise ValueError(
+                f"text tokens must lie in 0..{self.initial_id} (or {ZERO_TOKEN}: none), got {int(low)}..{int(high)}"
+            )
         return self.head(self.hidden(self.embed(tokens), state))
 
     @torch.inference_mode()
-    def generate(self, prompt: str = "", max_tokens: int = 50, temperature: float = 0.8, top_k: int | None = 50,
-                 seed: int | None = None) -> str:
+    def generate(
+        self,
+        prompt: str = "",
+        max_tokens: int = 50,
+        temperature: float = 0.8,
+        top_k: int | None = 50,
+        seed: int | None = None,
+    ) -> str:
         """Continue `prompt` until the model ends the sentence or `max_tokens` are out. Returns the new text alone."""
         if self.tokenizer is None:
             raise ValueError("this model has no tokenizer; set helium.tokenizer = TextTokenizer(path)")

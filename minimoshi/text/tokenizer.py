@@ -48,13 +48,28 @@ class TextTokenizer:
         if not texts:
             raise ValueError("there is no text to train a tokenizer on")
         if vocab_size < 300:
-            raise ValueError(f"vocab_size must leave room for 256 byte pieces and some words: at least 300, got {vocab_size}")
+            raise ValueError(
+                f"vocab_size must leave room for 256 byte pieces and some words: at least 300, got {vocab_size}"
+            )
         out = io.BytesIO()
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(texts), model_writer=out, vocab_size=vocab_size, model_type="unigram", byte_fallback=True,
-            split_digits=True, character_coverage=1.0, hard_vocab_limit=False, num_threads=1, minloglevel=2,
-            normalization_rule_name="identity", remove_extra_whitespaces=False,  # any text survives as it is
-            unk_id=EPAD_ID, bos_id=1, eos_id=2, pad_id=PAD_ID)
+            sentence_iterator=iter(texts),
+            model_writer=out,
+            vocab_size=vocab_size,
+            model_type="unigram",
+            byte_fallback=True,
+            split_digits=True,
+            character_coverage=1.0,
+            hard_vocab_limit=False,
+            num_threads=1,
+            minloglevel=2,
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,  # any text survives as it is
+            unk_id=EPAD_ID,
+            bos_id=1,
+            eos_id=2,
+            pad_id=PAD_ID,
+        )
         return cls(model=out.getvalue())
 
     @classmethod
@@ -91,7 +106,7 @@ class TextTokenizer:
         return self._model.id_to_piece(token)
 
     def is_silent(self, token: int) -> bool:
-        """True for the ids that are not text: EPAD, sentence markers, PAD, and rows of a model beyond the vocabulary."""
+        """True for ids that are not text: EPAD, sentence markers, PAD, and a model's rows beyond the vocabulary."""
         return token <= PAD_ID or token >= self.vocab_size
 
     def stream(self) -> TextStream:
