@@ -1,0 +1,52 @@
+# The whole set-up, from nothing:
+#   make lab     creates .venv when it is missing, installs, opens JupyterLab on the first notebook
+#   make test    the same, then every test and every notebook
+#   make bench   timings per 80 ms frame, beside the official package
+#   make clean   removes .venv and caches; what you trained in runs/ stays
+#
+# Knobs: PYTHON=python3.12   LAB_ARGS=--no-browser   TEST_ARGS="-k codec"   BENCH_ARGS=...
+#        PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"   (Linux: the small, CPU-only torch)
+
+PYTHON ?= python3
+VENV := .venv
+PIP_ARGS ?=
+LAB_ARGS ?=
+TEST_ARGS ?=
+BENCH_ARGS ?=
+PIP = $(VENV)/bin/python -m pip install --quiet $(PIP_ARGS)
+SETUP = pyproject.toml constraints.txt
+
+.PHONY: lab test bench clean
+
+# Jupyter refuses to run as root (in a container, say) unless told that this is meant.
+lab: $(VENV)/.stamp
+	$(VENV)/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_ARGS) notebooks/00_start_here.ipynb
+
+test: $(VENV)/.stamp-test
+	$(VENV)/bin/ruff check .
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --nbval --nbval-current-env -n 2 --dist loadscope $(TEST_ARGS)
+
+bench: $(VENV)/.stamp-test
+	$(VENV)/bin/python -m minimoshi bench $(BENCH_ARGS)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# A half-made .venv would be taken for a whole one next time, so it goes.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "minimoshi needs Python 3.10 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "Could not create .venv (on Debian and Ubuntu: apt install python3-venv)"; exit 1; }
+
+$(VENV)/.stamp: $(SETUP) | $(VENV)/bin/python
+	@echo "Installing into $(VENV) (a few minutes the first time) ..."
+	$(PIP) -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.stamp-test: $(SETUP) tests/parity/requirements.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV) (a few minutes the first time) ..."
+	$(PIP) -c constraints.txt -e ".[test,parity]"
+	$(PIP) --no-deps -r tests/parity/requirements.txt
+	@touch $(VENV)/.stamp $@
