@@ -84,6 +84,7 @@ class TransformerConfig(Config):
     max_period: float | None = 10_000.0  # slowest rotary wavelength; None: no positions
     layer_scale: float | None = None  # start value of a learnt gain on each residual branch
     schedule: tuple[int, ...] | None = None  # step -> weight set; None: all steps share their weights
+    steps_per_call: int = 1  # steps that come together in a stream; decides how weights lie in memory, nothing else
 
     def __post_init__(self) -> None:
         self._require(self.dim % self.heads == 0, f"dim {self.dim} is not a multiple of heads {self.heads}")
@@ -167,6 +168,7 @@ class MimiConfig(Config):
             norm_eps=1e-5,
             max_period=self.max_period,
             layer_scale=self.layer_scale,
+            steps_per_call=self.downsample,
         )
 
 

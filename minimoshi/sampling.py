@@ -17,7 +17,7 @@ def sample(
     logits = logits.float()
     kept = None
     if top_k is not None and 0 < top_k < logits.shape[-1]:
-        logits, kept = logits.topk(top_k, dim=-1)
+        logits, kept = logits.topk(top_k, dim=-1, sorted=False)
     chances = torch.softmax(logits / temperature, dim=-1)
     # dividing by exponential noise and taking the largest draws each token with its chance, without building a table
     noise = torch.empty_like(chances).exponential_(generator=generator)

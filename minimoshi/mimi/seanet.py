@@ -1,7 +1,8 @@
 """SEANet: the convolutional encoder and decoder around Mimi's bottleneck (paper §3.3.1).
 
 Encoder: 24 kHz samples [B, 1, S] -> 25 Hz latent [B, D, S/960]. Decoder: the way back. Both are plain chains of causal
-layers, so they stream as they are.
+layers, so they stream as they are. An activation overwrites its input wherever nobody else needs it: at 24 kHz the
+tensors are large, and making them costs as much as filling them.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ class ResidualBlock(StreamingSequential):
     def __init__(self, channels: int, kernel: int, compress: int):
         inner = channels // compress
         super().__init__(
-            nn.ELU(), StreamingConv1d(channels, inner, kernel), nn.ELU(), StreamingConv1d(inner, channels, 1)
+            nn.ELU(),
+            StreamingConv1d(channels, inner, kernel),
+            nn.ELU(inplace=True),
+            StreamingConv1d(inner, channels, 1),
         )
 
     def forward(self, x: Tensor, state: ChainState | None = None) -> Tensor:
-        return x + super().forward(x, state)
+        return super().forward(x, state).add_(x)
 
 
 def seanet_encoder(config: MimiConfig) -> StreamingSequential:
@@ -32,11 +36,11 @@ def seanet_encoder(config: MimiConfig) -> StreamingSequential:
     for ratio in config.ratios:
         layers += [
             ResidualBlock(channels, config.residual_kernel, config.compress),
-            nn.ELU(),
+            nn.ELU(inplace=True),
             StreamingConv1d(channels, 2 * channels, 2 * ratio, stride=ratio),
         ]
         channels *= 2
-    layers += [nn.ELU(), StreamingConv1d(channels, config.dim, config.last_kernel)]
+    layers += [nn.ELU(inplace=True), StreamingConv1d(channels, config.dim, config.last_kernel)]
     return StreamingSequential(*layers)
 
 
@@ -45,8 +49,8 @@ def seanet_decoder(config: MimiConfig) -> StreamingSequential:
     channels = config.decoder_filters * 2 ** len(config.ratios)
     layers: list[nn.Module] = [StreamingConv1d(config.dim, channels, config.kernel)]
     for ratio in reversed(config.ratios):
-        layers += [nn.ELU(), StreamingConvTranspose1d(channels, channels // 2, 2 * ratio, stride=ratio)]
+        layers += [nn.ELU(inplace=True), StreamingConvTranspose1d(channels, channels // 2, 2 * ratio, stride=ratio)]
         channels //= 2
         layers.append(ResidualBlock(channels, config.residual_kernel, config.compress))
-    layers += [nn.ELU(), StreamingConv1d(channels, 1, config.last_kernel)]
+    layers += [nn.ELU(inplace=True), StreamingConv1d(channels, 1, config.last_kernel)]
     return StreamingSequential(*layers)

@@ -47,7 +47,7 @@ class DepthTransformer(nn.Module):
     def project(self, z: Tensor) -> Tensor:
         """z [N, D of the temporal transformer] -> what each step adds, [N, Q, D]."""
         weight = self.input_proj.weights(0, self.config.dep_q)
-        return (z @ weight.flatten(0, 1).T).unflatten(-1, weight.shape[:2])
+        return torch.matmul(z, weight.mT).transpose(0, 1)
 
     def initial_state(self, batch_size: int = 1):
         """The memory within one frame; `rewind` it before the next."""

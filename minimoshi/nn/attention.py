@@ -74,11 +74,11 @@ class Attention(nn.Module):
     def __init__(self, config: TransformerConfig):
         super().__init__()
         self.heads = config.heads
-        self.in_proj = StepLinear(config.dim, 3 * config.dim, config.schedule)
-        self.out_proj = StepLinear(config.dim, config.dim, config.schedule)
+        self.in_proj = StepLinear(config.dim, 3 * config.dim, config.schedule, config.steps_per_call)
+        self.out_proj = StepLinear(config.dim, config.dim, config.schedule, config.steps_per_call)
 
     def forward(self, x: Tensor, window: Window, cache: RingCache | None, step: int) -> Tensor:
-        qkv = self.in_proj(x, step).unflatten(-1, (3, self.heads, -1))  # [B, T, 3, H, D]
+        qkv = self.in_proj(x, step).view(*x.shape[:2], 3, self.heads, -1)  # [B, T, 3, H, D]
         if window.turns is None:
             q, k, v = qkv.transpose(1, 3).unbind(2)  # each [B, H, T, D]
         else:

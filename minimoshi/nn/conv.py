@@ -84,7 +84,7 @@ class StreamingConv1d(nn.Conv1d):
         if self.pad_mode == "zero":
             return x.new_zeros(*x.shape[:2], self.past) if state is None else state.past
         first = x[..., :1].expand(-1, -1, self.past)
-        return first if state is None else torch.where(state.started[:, None, None], state.past, first)
+        return first if state is None else torch.where(state.started.clone()[:, None, None], state.past, first)
 
     def _convolve(self, x: Tensor) -> Tensor:
         steps = (x.shape[-1] - self.span) // self.stride[0] + 1
@@ -133,18 +133,18 @@ class StreamingConvTranspose1d(nn.Module):
         y = self._smear(x)  # [B, C', T·s + k - s]
         if state is not None and overlap:
             y[..., :overlap] += state.unfinished
-            state.unfinished.copy_(y[..., steps * self.stride :][..., :overlap].detach())
-        y = y[..., : steps * self.stride]
-        return y if self.bias is None else y + self.bias[:, None]
+            unfinished = y[..., steps * self.stride :].detach()
+            state.unfinished.copy_(unfinished if self.bias is None else unfinished - self.bias.detach()[:, None])
+        return y[..., : steps * self.stride]
 
     def _smear(self, x: Tensor) -> Tensor:
-        """[B, C, T] -> [B, C', T·s + k - s]: every input step spread over k outputs, overlaps added, no bias."""
+        """[B, C, T] -> [B, C', T·s + k - s]: every input step spread over k outputs, overlaps and the bias added."""
         if self.groups > 1 or not few_and_heavy(x.shape[0] * x.shape[-1], self.weight):
-            return F.conv_transpose1d(x, self.weight, None, self.stride, groups=self.groups)
+            return F.conv_transpose1d(x, self.weight, self.bias, self.stride, groups=self.groups)
         spread = x.transpose(1, 2) @ self.weight.flatten(1)  # [B, T, C'·k]
         spread = spread.unflatten(-1, (self.out_channels, self.kernel_size)).transpose(1, 2)  # [B, C', T, k]
         batch, channels, steps = spread.shape[:3]
         out = spread.new_zeros(batch, channels, (steps - 1) * self.stride + self.kernel_size)
         for t in range(steps):
             out[..., t * self.stride : t * self.stride + self.kernel_size] += spread[:, :, t]
-        return out
+        return out if self.bias is None else out + self.bias[:, None]

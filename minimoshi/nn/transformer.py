@@ -37,8 +37,9 @@ class FeedForward(nn.Module):
     def __init__(self, config: TransformerConfig):
         super().__init__()
         self.gated = config.gated
-        self.linear_in = StepLinear(config.dim, config.hidden * (2 if config.gated else 1), config.schedule)
-        self.linear_out = StepLinear(config.hidden, config.dim, config.schedule)
+        width = config.hidden * (2 if config.gated else 1)
+        self.linear_in = StepLinear(config.dim, width, config.schedule, config.steps_per_call)
+        self.linear_out = StepLinear(config.hidden, config.dim, config.schedule, config.steps_per_call)
 
     def forward(self, x: Tensor, step: int) -> Tensor:
         h = self.linear_in(x, step)
@@ -69,12 +70,14 @@ class TransformerLayer(nn.Module):
         self.norm2 = make_norm(config.norm, config.dim, config.norm_eps)
         self.feed_forward = FeedForward(config)
         scaled = config.layer_scale is not None
-        self.layer_scale1 = LayerScale(config.dim, config.layer_scale) if scaled else nn.Identity()
-        self.layer_scale2 = LayerScale(config.dim, config.layer_scale) if scaled else nn.Identity()
+        self.layer_scale1 = LayerScale(config.dim, config.layer_scale) if scaled else None
+        self.layer_scale2 = LayerScale(config.dim, config.layer_scale) if scaled else None
 
     def forward(self, x: Tensor, window: Window, cache: RingCache | None, step: int) -> Tensor:
-        x = x + self.layer_scale1(self.attention(self.norm1(x), window, cache, step))
-        return x + self.layer_scale2(self.feed_forward(self.norm2(x), step))
+        attended = self.attention(self.norm1(x), window, cache, step)
+        x = x + (attended if self.layer_scale1 is None else self.layer_scale1(attended))
+        fed = self.feed_forward(self.norm2(x), step)
+        return x + (fed if self.layer_scale2 is None else self.layer_scale2(fed))
 
 
 class Transformer(nn.Module):
