@@ -1,0 +1,233 @@
+"""The dialogue: 80 ms in, 80 ms out, and a record of both sides that is one time-aligned grid."""
+
+import json
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+
+from minimoshi.mimi import MimiAudioCodec
+from minimoshi.moshi import Dialogue, FullDuplexDialogueModel, HierarchicalGenerator
+from minimoshi.moshi.dialogue import _words
+from minimoshi.text import TextTokenizer
+from tests.helpers import MOSHI, SPEECH_MIMI, assert_same, refused, same_weights, small_codec, small_generator
+
+GREEDY = dict(temperature=0, text_temperature=0)
+
+
+def dialogue_model(tokenizer: TextTokenizer, **changes) -> FullDuplexDialogueModel:
+    card = tokenizer.vocab_size
+    config = MOSHI.replace(
+        helium=MOSHI.helium.replace(text_card=card), depth=MOSHI.depth.replace(text_card=card), **changes
+    )
+    return FullDuplexDialogueModel(
+        codec=small_codec(SPEECH_MIMI), generator=small_generator(config), tokenizer=tokenizer
+    ).requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer: TextTokenizer) -> FullDuplexDialogueModel:
+    torch.manual_seed(0)
+    return dialogue_model(tokenizer)
+
+
+def sound(frames: float = 6) -> torch.Tensor:
+    return 0.3 * torch.randn(int(frames * 1920))
+
+
+def test_every_call_is_answered_from_the_first(model: FullDuplexDialogueModel) -> None:
+    session, wav = model.session(seed=0), sound(4)
+    for index, pcm in enumerate(wav.split(1920)):
+        frame = session.step(pcm)
+        assert frame.pcm.shape == (1920,) and frame.pcm.dtype == torch.float32 and torch.isfinite(frame.pcm).all()
+        assert frame.codes.shape == (3,) and frame.user_codes.shape == (3,)
+        assert 0 <= frame.token < model.config.helium.text_card
+        assert torch.equal(frame.user_codes, model.codec.encode(wav[None, None])[0, :3, index])
+        assert frame.text is None or isinstance(frame.text, str)
+
+
+def test_the_very_first_sound_is_heard(model: FullDuplexDialogueModel) -> None:
+    """Other codes in the first 80 ms, other answer: nothing the user says is lost to the generator's first call."""
+    wav = sound(12)
+    other = torch.cat([torch.zeros(1920), wav[1920:]])
+    first, second = (model.respond(w, silence_after=0, **GREEDY) for w in (wav, other))
+    assert not torch.equal(first.codes[4:, 0], second.codes[4:, 0])
+    assert torch.equal(first.codes[4:, 8:], second.codes[4:, 8:]), "this test needs both to say the same later on"
+    assert not torch.equal(first.codes[:4], second.codes[:4])
+
+
+@pytest.mark.parametrize("seconds, silence, frames", [(0.08, 0, 1), (0.1, 0, 2), (0.5, 0.3, 10), (0.01, 3.0, 38)])
+def test_a_response_covers_the_recording_and_the_silence_after_it(
+    model: FullDuplexDialogueModel, seconds: float, silence: float, frames: int
+) -> None:
+    wav = sound(seconds * 12.5)
+    dialogue = model.respond(wav, seed=0, silence_after=silence)
+    assert dialogue.stereo.shape == (2, frames * 1920)
+    assert dialogue.codes.shape == (7, frames) and dialogue.codes.dtype == torch.int64
+    assert torch.equal(dialogue.stereo[1, : len(wav)], wav) and not dialogue.stereo[1, len(wav) :].any()
+
+
+def test_the_record_is_one_time_aligned_grid(model: FullDuplexDialogueModel) -> None:
+    """Left is the decoded rows of Moshi, right encodes to the rows of the user, and the generator, shown the grid in
+    training, would have said the same."""
+    dialogue = model.respond(sound(8), silence_after=0, **GREEDY)
+    codes = dialogue.codes[None]
+    assert_same(model.codec.decode(codes[:, 1:4])[0, 0], dialogue.stereo[0])
+    assert torch.equal(model.codec.encode(dialogue.stereo[1][None, None])[:, :3], codes[:, 4:])
+    out = model.generator(codes)
+    assert torch.equal(out.text_logits.argmax(-1), codes[:, :1])
+    assert torch.equal(out.audio_logits.argmax(-1)[out.audio_mask], codes[:, 1:4][out.audio_mask])
+
+
+def test_words_are_the_text_tokens_in_their_frames(model: FullDuplexDialogueModel) -> None:
+    dialogue = model.respond(sound(40), seed=3, silence_after=0, text_temperature=2.0)
+    stream = model.tokenizer.stream()
+    said = [stream.push(int(token)) for token in dialogue.codes[0]]
+    assert dialogue.text and "".join(piece or "" for piece in said).split() == dialogue.transcript.split()
+    starts = [start for _, start in dialogue.text]
+    assert starts == sorted(starts) and 0 <= starts[0] and starts[-1] < 40 * 0.08
+
+
+@pytest.mark.parametrize(
+    "pieces, words",
+    [
+        ([None, " he", "llo", None, " there"], [("hello", 0.08), ("there", 0.32)]),
+        (["lo", " x"], [("lo", 0.0), ("x", 0.08)]),
+        ([" ", "a", "b"], [("ab", 0.0)]),
+        ([None, None], []),
+    ],
+)
+def test_pieces_become_timed_words(pieces: list, words: list) -> None:
+    assert _words(pieces, 0.08) == words
+
+
+def test_a_longer_delay_is_silent_first(tokenizer: TextTokenizer) -> None:
+    model = dialogue_model(tokenizer, delays=(0, 0, 3, 3, 0, 3, 3))
+    dialogue = model.respond(sound(5), seed=0, silence_after=0)
+    assert (dialogue.codes[:4, :2] == -1).all() and (dialogue.codes[:4, 2:] >= 0).all()
+    assert not dialogue.stereo[0, : 2 * 1920].any() and dialogue.stereo[0, 2 * 1920 :].any()
+
+
+def test_seeds_decide_and_sessions_are_independent(model: FullDuplexDialogueModel) -> None:
+    wav = sound(5)
+    first, again, other = (model.respond(wav, seed=seed, silence_after=0) for seed in (1, 1, 2))
+    assert torch.equal(first.stereo, again.stereo) and torch.equal(first.codes, again.codes)
+    assert not torch.equal(first.codes, other.codes)
+    one, two = model.session(seed=1), model.session(seed=2)
+    answers = []
+    for pcm in wav.split(1920):
+        answers.append(one.step(pcm))
+        two.step(torch.zeros(1920))
+    assert torch.equal(torch.cat([frame.pcm for frame in answers]), first.stereo[0])
+
+
+BAD = {
+    "short": (lambda: torch.zeros(1000), ["1920", "[1000]"]),
+    "two frames": (lambda: torch.zeros(3840), ["1920", "[3840]"]),
+    "channels": (lambda: torch.zeros(1, 1920), ["1920", "[1, 1920]"]),
+    "integer": (lambda: torch.zeros(1920, dtype=torch.int16), ["float", "int16"]),
+    "NaN": (lambda: torch.full((1920,), float("nan")), ["NaN"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_frame_is_refused_and_the_session_goes_on(model: FullDuplexDialogueModel, case: str) -> None:
+    make, words = BAD[case]
+    wav = sound(4)
+    expected = model.respond(wav, silence_after=0, **GREEDY)
+    session, answers = model.session(**GREEDY), []
+    for index, pcm in enumerate(wav.split(1920)):
+        if index == 2:
+            for state in (session.codec_state, session.stream.state):
+                with refused(state, *words):
+                    session.step(make())
+        answers.append(session.step(pcm))
+    assert torch.equal(torch.cat([frame.pcm for frame in answers]), expected.stereo[0])
+
+
+@pytest.mark.parametrize(
+    "wav, words",
+    [
+        (torch.zeros(2, 4000), ["mono", "[S]", "[2, 4000]"]),
+        (torch.zeros(0), ["[0]"]),
+        (torch.zeros(4000, dtype=torch.int16), ["float", "int16"]),
+        (torch.full((4000,), torch.inf), ["infinite"]),
+    ],
+)
+def test_bad_recordings_are_refused(model: FullDuplexDialogueModel, wav: torch.Tensor, words: list[str]) -> None:
+    with refused(None, *words):
+        model.respond(wav)
+
+
+def test_negative_silence_is_refused(model: FullDuplexDialogueModel) -> None:
+    with refused(None, "silence_after", "-1"):
+        model.respond(sound(), silence_after=-1)
+
+
+@pytest.fixture
+def dialogue() -> Dialogue:
+    return Dialogue(
+        torch.stack([torch.full((3840,), 0.5), torch.full((3840,), -0.25)]),
+        [("hello", 0.08), ("there", 0.16)],
+        torch.zeros(7, 2, dtype=torch.int64),
+    )
+
+
+def test_saved_as_stereo_and_timed_words(dialogue: Dialogue, tmp_path: Path) -> None:
+    dialogue.save(tmp_path / "talk.wav")
+    samples, rate = soundfile.read(tmp_path / "talk.wav")
+    assert rate == 24_000 and samples.shape == (3840, 2)
+    assert samples[0] == pytest.approx([0.5, -0.25], abs=1e-4)
+    assert json.loads((tmp_path / "talk.json").read_text()) == {
+        "text": "hello there",
+        "words": [{"text": "hello", "start": 0.08}, {"text": "there", "start": 0.16}],
+    }
+
+
+@pytest.mark.parametrize("existing", ["talk.wav", "talk.json"])
+def test_existing_files_are_kept_unless_forced(dialogue: Dialogue, tmp_path: Path, existing: str) -> None:
+    (tmp_path / existing).write_text("mine")
+    with refused(None, existing, "exists", "force"):
+        dialogue.save(tmp_path / "talk.wav")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(existing, "mine")]
+    dialogue.save(tmp_path / "talk.wav", force=True)
+    assert json.loads((tmp_path / "talk.json").read_text())["text"] == "hello there"
+    assert soundfile.info(tmp_path / "talk.wav").frames == 3840
+
+
+def test_a_missing_folder_is_refused(dialogue: Dialogue, tmp_path: Path) -> None:
+    with refused(None, "missing", "does not exist", error=FileNotFoundError):
+        dialogue.save(tmp_path / "missing" / "talk.wav")
+
+
+def test_parts_that_do_not_fit_are_refused(tokenizer: TextTokenizer) -> None:
+    with refused(None, "codec has 16 entries", "expects 32"):
+        FullDuplexDialogueModel(
+            codec=MimiAudioCodec(SPEECH_MIMI.replace(codebook_size=16)), generator=small_generator()
+        )
+    with refused(None, "codec gives 2 codebooks", "needs 3"):
+        FullDuplexDialogueModel(codec=MimiAudioCodec(SPEECH_MIMI.replace(n_quantizers=2)), generator=small_generator())
+    with refused(None, f"{tokenizer.vocab_size} pieces", "only 20"):
+        FullDuplexDialogueModel(MOSHI, tokenizer=tokenizer)
+
+
+def test_built_from_a_config_or_from_parts(model: FullDuplexDialogueModel) -> None:
+    alone = FullDuplexDialogueModel(MOSHI)
+    assert alone.config == MOSHI and alone.codec.config == SPEECH_MIMI
+    assert model.config.mimi == model.codec.config and isinstance(model.generator, HierarchicalGenerator)
+
+
+def test_saved_and_loaded_it_says_the_same(model: FullDuplexDialogueModel, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path)
+    loaded = FullDuplexDialogueModel.from_pretrained(tmp_path)
+    assert same_weights(loaded, model) and loaded.config == model.config
+    wav = sound(4)
+    ours, theirs = (m.respond(wav, seed=5, silence_after=0.2) for m in (model, loaded))
+    assert torch.equal(ours.stereo, theirs.stereo) and ours.text == theirs.text
+
+
+def test_without_a_tokenizer_there_are_tokens_but_no_words() -> None:
+    model = FullDuplexDialogueModel(codec=small_codec(SPEECH_MIMI), generator=small_generator())
+    dialogue = model.respond(sound(3), seed=0, silence_after=0)
+    assert dialogue.text == [] and dialogue.transcript == "" and (dialogue.codes[0] >= 0).all()
