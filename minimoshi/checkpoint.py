@@ -144,7 +144,7 @@ class Pretrained:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_tensors(folder / WEIGHTS, tensors)
-        card = {"minimoshi": type(self).__name__, "config": self.config.to_dict()}
+        card = {"minimoshi": type(self).__name__, **self._notes(), "config": self.config.to_dict()}
         (folder / CONFIG).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
@@ -168,6 +168,10 @@ class Pretrained:
 
     def _place(self, device: str | torch.device, dtype: torch.dtype):
         return self.to(device=device, dtype=dtype)
+
+    def _notes(self) -> dict[str, Any]:
+        """What config.json should say beside the numbers."""
+        return {}
 
     def _load(self, folder: Path, card: dict[str, Any]) -> None:
         load_tensors(self, read_tensors(folder / WEIGHTS), str(folder / WEIGHTS))

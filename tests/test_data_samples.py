@@ -44,9 +44,7 @@ def test_clip_is_what_its_row_says(clip: dict) -> None:
     assert clip["language"] in ("en", "fr", "it") and clip["sex"] in ("female", "male", None)
 
 
-@pytest.mark.parametrize(
-    "clip", [clip for clip in CLIPS if clip["language"] == "en"], ids=lambda clip: clip["file"]
-)
+@pytest.mark.parametrize("clip", [clip for clip in CLIPS if clip["language"] == "en"], ids=lambda clip: clip["file"])
 def test_word_times_spell_the_transcript_and_lie_on_sound(clip: dict) -> None:
     assert [word for word, _ in clip["words"]] == words_in(clip["text"])
     times = [time for _, span in clip["words"] for time in span]
@@ -83,9 +81,7 @@ def test_dialogue_is_two_speakers_with_an_overlap_and_a_pause() -> None:
     frames = np.abs(stereo).reshape(-1, 1920, 2).max(axis=1) > 0.02  # who is heard in each 80 ms
     both, nobody = frames.all(axis=1), ~frames.any(axis=1)
     assert both.sum() >= 3
-    pauses = [
-        len(run) for run in "".join("_" if quiet else "x" for quiet in nobody).strip("_").split("x") if run
-    ]
+    pauses = [len(run) for run in "".join("_" if quiet else "x" for quiet in nobody).strip("_").split("x") if run]
     assert max(pauses) >= 6
 
 
@@ -93,9 +89,7 @@ def test_dialogue_can_be_built_again() -> None:
     stereo, alignments = make_dialogue().build()
     stored, _ = soundfile.read(FOLDER / DIALOGUE, dtype="int16")
     np.testing.assert_array_equal(stereo, stored)
-    assert json.loads((FOLDER / "dialogue_stereo.json").read_text(encoding="utf-8")) == {
-        "alignments": alignments
-    }
+    assert json.loads((FOLDER / "dialogue_stereo.json").read_text(encoding="utf-8")) == {"alignments": alignments}
 
 
 def test_dialogue_words_are_heard_on_their_speakers_channel() -> None:

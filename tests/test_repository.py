@@ -45,20 +45,14 @@ def pins(requirements: list[Requirement], python: str) -> dict[str, str]:
 
 
 PROJECT = tomllib.loads(read("pyproject.toml"))["project"]
-EXTRAS = {
-    name: [Requirement(line) for line in lines] for name, lines in PROJECT["optional-dependencies"].items()
-}
+EXTRAS = {name: [Requirement(line) for line in lines] for name, lines in PROJECT["optional-dependencies"].items()}
 RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
 CONSTRAINTS = requirement_lines(read("constraints.txt"))
 README = read("README.md")
 
 
 def conda_pip_section() -> list[str]:
-    (pip,) = [
-        item["pip"]
-        for item in yaml.safe_load(read("environment.yml"))["dependencies"]
-        if isinstance(item, dict)
-    ]
+    (pip,) = [item["pip"] for item in yaml.safe_load(read("environment.yml"))["dependencies"] if isinstance(item, dict)]
     return pip
 
 
@@ -68,18 +62,14 @@ def test_every_dependency_is_pinned_within_its_range(python: str) -> None:
     for requirement in [*RUNTIME, *sum(EXTRAS.values(), [])]:
         version = pinned.get(canonicalize_name(requirement.name))
         assert version, f"constraints.txt has no version of {requirement.name} for Python {python}"
-        assert requirement.specifier.contains(version), (
-            f"{requirement.name}=={version} is outside {requirement}"
-        )
+        assert requirement.specifier.contains(version), f"{requirement.name}=={version} is outside {requirement}"
 
 
 def test_this_environment_has_the_pinned_versions() -> None:
     pinned = pins(CONSTRAINTS, f"{sys.version_info.major}.{sys.version_info.minor}")
     for requirement in [*RUNTIME, *EXTRAS["test"], *EXTRAS["parity"]]:
         installed = metadata.version(requirement.name).split("+")[0]
-        assert installed == pinned[canonicalize_name(requirement.name)], (
-            f"{requirement.name} {installed} is installed"
-        )
+        assert installed == pinned[canonicalize_name(requirement.name)], f"{requirement.name} {installed} is installed"
 
 
 def test_conda_installs_what_the_tests_are_run_with() -> None:

@@ -126,6 +126,8 @@ class MimiAudioCodec(Pretrained, nn.Module):
 
     def from_latent(self, latent: Tensor, state: CodecState | None = None) -> Tensor:
         """The latent [B, D, F], quantised or not -> float [B, 1, 1920 · F]."""
+        if latent.dim() != 3 or latent.shape[1] != self.config.dim or not latent.shape[2]:
+            raise ValueError(f"expected a latent of shape [B, {self.config.dim}, F], got {list(latent.shape)}")
         x = self.upsample(latent, state and state.upsample)
         x = self.decoder_transformer(x.transpose(1, 2), state and state.decoder_transformer).transpose(1, 2)
         return self.decoder(x, state and state.decoder)

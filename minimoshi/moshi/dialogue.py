@@ -174,7 +174,11 @@ class FullDuplexDialogueModel(Pretrained, nn.Module):
         self.generator.to(dtype=dtype)  # the codec stays in single precision: half of it is heard
         return self.to(device=device)
 
+    def _notes(self) -> dict[str, Any]:
+        return self.generator._notes()
+
     def _load(self, folder: Path, card: dict[str, Any]) -> None:
+        self.generator.trained = card.get("trained", True)
         super()._load(folder, card)
         if (folder / MODEL).exists():
             self.tokenizer = TextTokenizer(folder / MODEL)

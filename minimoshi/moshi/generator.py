@@ -138,13 +138,17 @@ class HierarchicalGenerator(Pretrained, nn.Module):
                 f"audio {_range(codes[:, 1:])}"
             )
 
+    def _notes(self) -> dict[str, Any]:
+        return {} if self.trained else {"trained": False}
+
     def _load(self, folder: Path, card: dict[str, Any]) -> None:
-        if "untrained_seed" not in card:
+        self.trained = card.get("trained", True)
+        if "seed" not in card:
             super()._load(folder, card)
             return
-        self.trained = False
+        # shipped untrained: the random start is made again from its seed rather than stored
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(card["untrained_seed"])
+            torch.manual_seed(card["seed"])
             self.load_state_dict(type(self)(self.config).state_dict())
 
 

@@ -79,7 +79,13 @@ class TextTokenizer:
         if shipped.is_file():
             return cls(shipped)
         path = Path(name_or_path)
-        return cls(path / MODEL if path.is_dir() else path)
+        path = path / MODEL if path.is_dir() else path
+        if not path.is_file():
+            names = sorted(p.parents[1].name for p in SHIPPED.glob(f"*/tokenizer/{MODEL}"))
+            raise FileNotFoundError(
+                f"no tokenizer {str(name_or_path)!r} and no file {path}; shipped: {', '.join(names)}"
+            )
+        return cls(path)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the `.model` file; a folder gets `tokenizer.model` inside."""

@@ -153,3 +153,8 @@ def test_codes_of_another_batch_size_are_refused(codec: MimiAudioCodec) -> None:
 def test_double_precision_sound_is_taken_as_it_comes(codec):
     sound = wav(1, 1, 1920 * 3)
     assert torch.equal(codec.encode(sound.double()), codec.encode(sound))
+
+
+def test_a_latent_of_another_width_is_refused(codec: MimiAudioCodec) -> None:
+    with pytest.raises(ValueError, match="latent of shape"):
+        codec.from_latent(torch.randn(1, 1, 3))

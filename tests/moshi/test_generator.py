@@ -188,14 +188,26 @@ def test_bad_codes_are_refused(codes: torch.Tensor, words: list[str]) -> None:
 
 
 def test_an_untrained_model_can_ship_as_a_seed(tmp_path: Path) -> None:
-    """config.json alone, with the seed of its random weights: always the same model, which says that it is untrained."""
+    """config.json alone, with the seed of its random weights: always the same model, which says it is untrained."""
     generator = small_generator()
     generator.save_pretrained(tmp_path)
     assert HierarchicalGenerator.from_pretrained(tmp_path).trained
     (tmp_path / "model.safetensors").unlink()
     card = (tmp_path / "config.json").read_text()
-    (tmp_path / "config.json").write_text(card.replace("{", '{"untrained_seed": 5,', 1))
+    (tmp_path / "config.json").write_text(card.replace("{", '{"trained": false, "seed": 5,', 1))
     first, second = (HierarchicalGenerator.from_pretrained(tmp_path) for _ in range(2))
     assert not first.trained
     codes = random_codes()
     assert_same(first(codes).text_logits, second(codes).text_logits, 0)
+
+
+def test_an_untrained_generator_says_so_wherever_it_goes(tmp_path: Path) -> None:
+    shipped = HierarchicalGenerator.from_pretrained("tiny")
+    shipped.save_pretrained(tmp_path)
+    again = HierarchicalGenerator.from_pretrained(tmp_path)
+    assert again.trained is shipped.trained
+    generator = small_generator()
+    assert generator.trained
+    generator.trained = False
+    generator.save_pretrained(tmp_path)
+    assert not HierarchicalGenerator.from_pretrained(tmp_path).trained

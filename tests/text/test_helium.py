@@ -54,11 +54,14 @@ def test_generation_leaves_the_global_random_state_alone(talker: HeliumModel) ->
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_generation_ends_with_the_sentence(talker: HeliumModel) -> None:
-    """A model that is sure of the end marker says nothing."""
+@pytest.mark.parametrize("end", [1, 2])
+def test_generation_ends_with_the_sentence(talker: HeliumModel, end: int) -> None:
+    """A model that is sure of a word, then of a sentence marker, then of the word again, says it once."""
+    (word,) = talker.tokenizer.encode("seven")
+    script = iter([word, end, word])
     original = talker.head.forward
-    talker.head.forward = lambda x: original(x).index_fill(-1, torch.tensor([2]), 100.0)
-    assert talker.generate("hello", max_tokens=10) == ""
+    talker.head.forward = lambda x: original(x).index_fill(-1, torch.tensor([next(script)]), 100.0)
+    assert talker.generate("hello", max_tokens=3, temperature=0) == "seven"
 
 
 def test_logits_have_a_row_per_piece_and_the_initial_token_is_only_an_input() -> None:

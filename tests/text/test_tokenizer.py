@@ -69,8 +69,10 @@ def test_special_ids_are_those_of_moshi(tokenizer: TextTokenizer) -> None:
     assert tokenizer.decode([3, 3, 0, *tokenizer.encode("hello"), 3, 2]) == "hello"
 
 
-def test_digits_stand_apart(tokenizer: TextTokenizer) -> None:
-    pieces = [tokenizer.piece(i).strip("▁") for i in tokenizer.encode("it is 1042")]
+def test_digits_stand_apart() -> None:
+    """However often a number is seen, it is never learnt as a piece."""
+    tokenizer = TextTokenizer.train(["room 1042", "call 1042", "1042 1042 or 42"] * 20, vocab_size=400)
+    pieces = [tokenizer.piece(i).strip("▁") for i in tokenizer.encode("call 1042")]
     assert [piece for piece in pieces if piece.isdigit()] == ["1", "0", "4", "2"]
 
 
@@ -123,3 +125,8 @@ def test_no_import_of_a_shipped_name_by_accident(
     monkeypatch.setattr("minimoshi.text.tokenizer.SHIPPED", shipped)
     monkeypatch.chdir(tmp_path)
     assert TextTokenizer.from_pretrained("toy").proto == tokenizer.proto
+
+
+def test_a_wrong_name_lists_what_is_shipped() -> None:
+    with pytest.raises(FileNotFoundError, match="shipped: tiny"):
+        TextTokenizer.from_pretrained("tinny")
