@@ -43,16 +43,24 @@ def rotate(x: Tensor, turns: Tensor) -> Tensor:
 class RingCache(State):
     """Keys and values of one layer: a ring of fixed size; position p lives in slot p mod capacity."""
 
-    keys: Tensor  # [B, H, capacity, D]
-    values: Tensor
+    ring: Tensor  # [B, 2, H, capacity, D]: keys, values
 
-    def write(self, keys: Tensor, values: Tensor, slots: Tensor) -> None:
-        """Put [B, H, T, D] into slots int [T] (the same for all rows) or [B, T]."""
-        for ring, new in ((self.keys, keys.detach()), (self.values, values.detach())):
-            if slots.dim() == 1:
-                ring.index_copy_(2, slots, new)
-            else:
-                ring[torch.arange(len(slots), device=slots.device)[:, None], :, slots] = new.transpose(1, 2)
+    def extend(self, kv: Tensor, window: Window) -> Tensor:
+        """Take in new keys and values [B, 2, H, T, D]; returns all that the new steps may look at."""
+        if not window.joined:
+            self._write(kv, window.slots)
+            return self.ring.narrow(3, 0, window.filled)
+        everything = torch.cat([self.ring.narrow(3, 0, window.filled), kv], dim=3)
+        self._write(kv[:, :, :, -window.kept :].detach(), window.slots)  # a state carries values, not gradients
+        return everything
+
+    def _write(self, kv: Tensor, slots: Tensor) -> None:
+        """`slots` int [T] are the same for all rows, or [B, T]."""
+        if slots.dim() == 1:
+            self.ring.index_copy_(3, slots, kv)
+        else:
+            rows = torch.arange(len(slots), device=slots.device)[:, None]
+            self.ring[rows, :, :, slots] = kv.permute(0, 3, 1, 2, 4)
 
 
 @dataclass
@@ -79,22 +87,11 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, window: Window, cache: RingCache | None, step: int) -> Tensor:
         qkv = self.in_proj(x, step).view(*x.shape[:2], 3, self.heads, -1)  # [B, T, 3, H, D]
-        if window.turns is None:
-            q, k, v = qkv.transpose(1, 3).unbind(2)  # each [B, H, T, D]
-        else:
-            q, k = rotate(qkv[:, :, :2], window.turns).transpose(1, 3).unbind(2)
-            v = qkv[:, :, 2].transpose(1, 2)
+        if window.turns is not None:
+            qkv = torch.cat([rotate(qkv[:, :, :2], window.turns), qkv[:, :, 2:]], dim=2)
+        q, kv = qkv.permute(0, 2, 3, 1, 4).split([1, 2], dim=1)
         if cache is not None:
-            k, v = self._remember(k, v, window, cache)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=window.mask, is_causal=window.causal)
+            kv = cache.extend(kv, window)
+        k, v = kv.unbind(1)  # each [B, H, keys, D]
+        y = F.scaled_dot_product_attention(q[:, 0], k, v, attn_mask=window.mask, is_causal=window.causal)
         return self.out_proj(y.transpose(1, 2).flatten(2), step)
-
-    @staticmethod
-    def _remember(k: Tensor, v: Tensor, window: Window, cache: RingCache) -> tuple[Tensor, Tensor]:
-        if window.joined:
-            all_k = torch.cat([cache.keys[:, :, : window.filled], k], dim=2)
-            all_v = torch.cat([cache.values[:, :, : window.filled], v], dim=2)
-            cache.write(k[:, :, -window.kept :], v[:, :, -window.kept :], window.slots)
-            return all_k, all_v
-        cache.write(k, v, window.slots)
-        return cache.keys[:, :, : window.filled], cache.values[:, :, : window.filled]

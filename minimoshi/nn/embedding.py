@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 ZERO_TOKEN = -1  # embeds to exactly zero and is left out of every loss
 
@@ -27,8 +28,9 @@ class TokenEmbedding(nn.Module):
 
     def forward(self, tokens: Tensor, first: int = 0) -> Tensor:
         """Row k of `tokens` [B, K, T] is looked up in table first + k."""
-        tables = torch.arange(first, first + tokens.shape[1], device=tokens.device)[:, None]
-        x = self.weight[tables, tokens.clamp(min=0)] * (tokens >= 0)[..., None]
+        rows = self.weight.shape[1]
+        starts = torch.arange(first * rows, (first + tokens.shape[1]) * rows, rows, device=tokens.device)
+        x = F.embedding(tokens.clamp(min=0) + starts[:, None], self.weight.flatten(0, 1)) * (tokens >= 0)[..., None]
         if self.widen is not None:
             x = torch.einsum("bktr,kdr->bktd", x, self.widen[first : first + tokens.shape[1]])
         return x

@@ -68,9 +68,10 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dtype == self.weight.dtype == torch.float32:
-            return torch.rms_norm(x, self.weight.shape, self.weight, self.eps)
-        return torch.rms_norm(x.float(), self.weight.shape, self.weight.float(), self.eps).type_as(x)
+        weight = self.weight
+        if x.dtype != torch.float32 or weight.dtype != torch.float32:
+            return torch.rms_norm(x.float(), weight.shape, weight.float(), self.eps).type_as(x)
+        return torch.rms_norm(x, weight.shape, weight, self.eps)
 
 
 def make_norm(kind: str, dim: int, eps: float) -> nn.Module:

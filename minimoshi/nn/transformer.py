@@ -24,6 +24,10 @@ class TransformerState(State):
     steps: int = 0  # steps of the longest-running row
     aligned: bool = True  # all rows have seen the same number of steps
 
+    @property
+    def batch_size(self) -> int:
+        return len(self.offset)
+
     def _on_reset(self, everything: bool) -> None:
         if everything:
             self.steps, self.aligned = 0, True
@@ -96,8 +100,8 @@ class Transformer(nn.Module):
 
     def initial_state(self, batch_size: int = 1) -> TransformerState:
         place, c = device_and_dtype(self), self.config
-        shape = (batch_size, c.heads, self.capacity, c.dim // c.heads)
-        rings = [RingCache(torch.zeros(shape, **place), torch.zeros(shape, **place)) for _ in range(c.layers)]
+        shape = (batch_size, 2, c.heads, self.capacity, c.dim // c.heads)
+        rings = [RingCache(torch.zeros(shape, **place)) for _ in range(c.layers)]
         return TransformerState(torch.zeros(batch_size, dtype=torch.int64, device=place["device"]), rings)
 
     def forward(self, x: Tensor, state: TransformerState | None = None) -> Tensor:

@@ -50,12 +50,8 @@ def test_what_nbval_compares(tmp_path: Path) -> None:
         "-rA",
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    run = subprocess.run(
-        [*command, str(tmp_path / "page.ipynb")], env=environment, capture_output=True, text=True
-    )
+    run = subprocess.run([*command, str(tmp_path / "page.ipynb")], env=environment, capture_output=True, text=True)
     passed = re.findall(r"^PASSED .*::Cell (\d+)", run.stdout, re.MULTILINE)
     failed = re.findall(r"^FAILED .*::Cell (\d+)", run.stdout, re.MULTILINE)
-    assert [int(i) for i in passed] == [i for i, (*_, passes) in enumerate(CELLS) if passes], (
-        run.stdout + run.stderr
-    )
+    assert [int(i) for i in passed] == [i for i, (*_, passes) in enumerate(CELLS) if passes], run.stdout + run.stderr
     assert [int(i) for i in failed] == [i for i, (*_, passes) in enumerate(CELLS) if not passes], run.stdout

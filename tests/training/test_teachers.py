@@ -1,0 +1,96 @@
+"""Teachers: k-means, principal components, and targets that need no future."""
+
+import numpy as np
+import pytest
+import torch
+
+from minimoshi.data.corpus import SpeechCrops
+from minimoshi.training.teachers import (
+    SpeechTeacher,
+    fit_statistics,
+    kmeans,
+    nearest,
+    residual_kmeans,
+    train_phone_net,
+)
+from tests.speech_toys import toy_corpus
+
+
+def clusters(count: int = 3, each: int = 100, spread: float = 0.05) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(count, 4, generator=generator) * 3
+    noise = torch.randn(count, each, 4, generator=generator) * spread
+    return centres, (centres[:, None] + noise).flatten(0, 1)
+
+
+def test_kmeans_finds_the_clusters():
+    centres, points = clusters()
+    runs = [kmeans(points, 3, seed=seed) for seed in range(10)]
+    for _, usage in runs:
+        assert usage.sum() == len(points) and (usage > 0).all()
+    # a bad start may split one cluster and join two others; of ten starts one at least finds them all
+    assert min(float(torch.cdist(centres, found).min(1).values.max()) for found, _ in runs) < 0.1
+
+
+def test_kmeans_needs_enough_points():
+    with pytest.raises(ValueError, match="8 centroids need at least as many points, got 3"):
+        kmeans(torch.randn(3, 4), 8)
+
+
+def test_nearest_is_nearest():
+    points, centroids = torch.randn(50, 6), torch.randn(9, 6)
+    assert torch.equal(nearest(points, centroids), torch.cdist(points, centroids).argmin(1))
+
+
+def test_every_level_leaves_less():
+    points = torch.randn(2000, 8, generator=torch.Generator().manual_seed(0))
+    books, usages = residual_kmeans(points, 4, 16)
+    assert books.shape == (4, 16, 8) and usages.shape == (4, 16)
+    residual, errors = points, [float(points.square().mean())]
+    for book in books:
+        residual = residual - book[nearest(residual, book)]
+        errors.append(float(residual.square().mean()))
+    assert all(after < 0.85 * before for before, after in zip(errors, errors[1:], strict=False))
+
+
+@pytest.fixture
+def batches(tmp_path, monkeypatch):
+    toy_corpus(tmp_path, monkeypatch)
+    crops = SpeechCrops(tmp_path, {"heart": 0.5, "crowd": 0.5}, steady=("heart",))
+
+    def draw(rng: np.random.Generator, spoken: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        wav, phones = crops.batch(rng, 8, 12 * 1920, spoken)
+        return torch.from_numpy(wav), torch.from_numpy(phones)
+
+    return draw
+
+
+def test_teachers_learn_phones_and_give_unit_variance(batches):
+    torch.manual_seed(0)
+    teacher = SpeechTeacher(dim=12)
+    phones = np.concatenate([batches(np.random.default_rng(seed))[1].numpy().ravel() for seed in range(9)])
+    commonest = np.bincount(phones).max() / len(phones)
+    assert train_phone_net(teacher, batches, seconds=0, steps=80) > 1.5 * commonest
+    semantic, acoustic = fit_statistics(teacher, batches, frames=400)
+    assert semantic.shape == acoustic.shape == (400, 12)
+    for latent in (semantic, acoustic):
+        assert float(latent.std()) == pytest.approx(1.0, rel=0.02)
+        assert float(latent.mean(0).abs().max()) < 1e-2
+    wav, _ = batches(np.random.default_rng(9))
+    columns = teacher.columns(wav)
+    rebuilt = teacher.to_columns(teacher(wav)[1])
+    assert rebuilt.shape == columns.shape
+    assert float((rebuilt - columns).square().mean() / columns.var()) < 0.2
+
+
+def test_teachers_need_no_future():
+    torch.manual_seed(0)
+    teacher = SpeechTeacher(dim=12).eval()
+    wav = torch.randn(1, 1, 6 * 1920) * 0.1
+    with torch.no_grad():
+        for whole, part in zip(teacher(wav), teacher(wav[..., : 3 * 1920]), strict=True):
+            torch.testing.assert_close(whole[:, :3], part, atol=1e-4, rtol=1e-4)
+
+
+def test_silence_is_zero():
+    assert float(SpeechTeacher(dim=12).columns(torch.zeros(1, 1, 1920)).abs().max()) < 0.01
