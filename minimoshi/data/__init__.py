@@ -1,0 +1,1 @@
+"""Speech to learn from: voices, sentences, and the corpus made of them."""

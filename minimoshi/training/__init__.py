@@ -1,0 +1,1 @@
+"""Training on a laptop: the codec's teachers and its two halves."""

@@ -1,0 +1,82 @@
+"""Optimisers: Muon for the matrices, AdamW for the rest, and a learning rate that follows the clock."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ..nn import StreamingConvTranspose1d
+
+_QUINTIC = (3.4445, -4.775, 2.0315)  # Newton-Schulz coefficients of Muon (Jordan 2024): fast, not exact
+
+
+def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
+    """The [m, n] matrix with the same singular vectors and all singular values near 1 (0.7 to 1.2)."""
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if tall else matrix
+    x = x / (x.norm() + 1e-7)
+    # Each step multiplies x by a polynomial of x xᵀ. Collecting the polynomials first keeps the work to small
+    # squares.
+    a, b, c = _QUINTIC
+    gram, identity = x @ x.T, torch.eye(len(x), dtype=x.dtype, device=x.device)
+    product = identity
+    for _ in range(steps):
+        polynomial = a * identity + b * gram + c * gram @ gram
+        product = polynomial @ product
+        gram = polynomial @ gram @ polynomial
+    x = product @ x
+    return x.T if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, then every direction of a weight matrix moves by the same amount.
+
+    For weights of two or more dimensions, [out, in, ...]; a parameter marked `is_transposed` is [in, out,
+    ...]. Since well-scaled weights have a largest singular value near one, `lr` is the share of a matrix that
+    a step changes.
+    """
+
+    def __init__(self, parameters, lr: float = 0.02, momentum: float = 0.9):
+        super().__init__(parameters, dict(lr=lr, momentum=momentum))
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if not state:
+                    state["momentum"] = torch.zeros_like(p)
+                state["momentum"].lerp_(p.grad, 1 - group["momentum"])
+                update = p.grad.lerp(state["momentum"], group["momentum"])
+                transposed = getattr(p, "is_transposed", False)
+                if transposed:
+                    update = update.transpose(0, 1)
+                flat = orthogonalise(update.flatten(1))
+                flat = flat * math.sqrt(max(1.0, flat.shape[0] / flat.shape[1]))
+                update = flat.view(update.shape)
+                p.add_(update.transpose(0, 1) if transposed else update, alpha=-group["lr"])
+
+
+def split_parameters(modules: list[nn.Module]) -> tuple[list[Tensor], list[Tensor]]:
+    """(for Muon, for AdamW): weights of dense convolutions and linear layers, and everything else."""
+    matrices, others, seen = [], [], set()
+    for module in (m for root in modules for m in root.modules()):
+        for name, p in module.named_parameters(recurse=False):
+            if id(p) in seen or not p.requires_grad:
+                continue
+            seen.add(id(p))
+            if name == "weight" and p.dim() > 1 and min(p.shape[:2]) > 1:
+                p.is_transposed = isinstance(module, StreamingConvTranspose1d)
+                matrices.append(p)
+            else:
+                others.append(p)
+    return matrices, others
+
+
+def cosine(progress: float, step: int, warm_up: int = 40, floor: float = 0.02) -> float:
+    """Factor on the learning rate: a short rise, then half a cosine to `floor` while progress goes 0 to 1."""
+    return min(1.0, (step + 1) / warm_up) * max(floor, 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
