@@ -37,8 +37,11 @@ def run_case(name: str, package: str, threads: int, calls: int) -> dict[str, flo
     """Time one case in this process: median, 99th percentile and fastest call in ms, peak memory in MB."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
+    from .moshi.dialogue import settle_memory
+
     with torch.inference_mode():
         call = _BUILDERS[name, package]()
+        settle_memory()  # for all packages alike: a garbage collection is not what is timed
         seconds = _time(call, calls if "piece" not in name else max(5, calls // 20))
     milliseconds = sorted(1000 * s for s in seconds)
     return {

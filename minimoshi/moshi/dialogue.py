@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import json
 import os
 from dataclasses import dataclass
@@ -188,6 +190,7 @@ class DialogueSession:
     """One conversation in progress."""
 
     def __init__(self, model: FullDuplexDialogueModel, *, seed: int | None, **sampling: Any):
+        settle_memory()
         self.model = model
         self.codec_state = model.codec.initial_state()
         self.stream = model.generator.stream(seed=seed, **sampling)
@@ -231,6 +234,17 @@ class DialogueSession:
         ]
         stereo = torch.stack([torch.cat([f.pcm for f in frames]), user]).cpu()
         return Dialogue(stereo, _words([f.text for f in frames], size / SAMPLE_RATE), torch.stack(columns, dim=1))
+
+
+@functools.cache
+def settle_memory() -> None:
+    """Once per process, before the first conversation: spare it Python's full garbage collections.
+
+    Such a collection looks at every object that torch has ever loaded and stops everything for some 100 ms, more than a
+    frame. What is alive by now stays alive anyway, so it is set aside for good.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _words(pieces: list[str | None], seconds: float) -> list[tuple[str, float]]:
