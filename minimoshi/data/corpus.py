@@ -70,7 +70,7 @@ def prepare(speech: Speech) -> Speech:
         )
     wav = wav[start:end]
     wav = wav * (LOUDNESS / np.sqrt(np.mean(np.square(wav, dtype=np.float64))))
-    shift = start / SAMPLE_RATE
+    shift = float(start / SAMPLE_RATE)
 
     def moved(spans: list[Span]) -> list[Span]:
         return [replace(s, start=s.start - shift, end=s.end - shift) for s in spans if s.end > shift]

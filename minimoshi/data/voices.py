@@ -284,6 +284,7 @@ class FliteVoice:
         self._voice = register(None)
 
     def __call__(self, text: str) -> Speech:
+        ctypes.CDLL(None).srand(0)  # its breath noise comes from the C library: the same words, the same sound
         utterance = self._flite.flite_synth_text(text.encode(), self._voice)
         try:
             wave = _FliteWave.from_address(self._flite.utt_wave(utterance))

@@ -1,0 +1,24 @@
+"""What the notebooks need to show and to check: players, plots, a slider, maps, exercise checks.
+
+A notebook begins with `from minimoshi import lab` and `lab.style()`. Nothing here is needed to run Moshi.
+"""
+
+from . import check, plots
+from .figures import show, style
+from .maps import course_map, overview
+from .sound import Clip, play, sample, sample_dialogue
+from .widgets import explore
+
+__all__ = [
+    "Clip",
+    "check",
+    "course_map",
+    "explore",
+    "overview",
+    "play",
+    "plots",
+    "sample",
+    "sample_dialogue",
+    "show",
+    "style",
+]
