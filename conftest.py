@@ -40,6 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
-    """Printed text is compared strictly; text/html (sounds, as base64) and stderr (progress bars) are not."""
+    """Printed text is compared strictly; sounds (base64 in text/html), progress bars and widgets' ids are not."""
     if hasattr(collector, "skip_compare"):
-        collector.skip_compare += ("text/html", "stderr", "image/svg+xml")
+        widget = "application/vnd.jupyter.widget-view+json"
+        collector.skip_compare += ("text/html", "stderr", "image/svg+xml", widget)

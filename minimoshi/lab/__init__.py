@@ -1,4 +1,4 @@
-"""What the notebooks need to show and to check: players, plots, a slider, maps, exercise checks.
+"""What the notebooks need to show and to check: players, plots, sliders, maps, exercise checks.
 
 A notebook begins with `from minimoshi import lab` and `lab.style()`. Nothing here is needed to run Moshi.
 """
@@ -7,13 +7,14 @@ from . import check, plots
 from .figures import show, style
 from .maps import course_map, overview
 from .sound import Clip, play, sample, sample_dialogue
-from .widgets import explore
+from .widgets import explore, knob
 
 __all__ = [
     "Clip",
     "check",
     "course_map",
     "explore",
+    "knob",
     "overview",
     "play",
     "plots",

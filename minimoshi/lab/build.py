@@ -31,6 +31,7 @@ from .maps import COURSE
 SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION: (.*)\n(?:.*\n)*?\1# END SOLUTION$", re.MULTILINE)
 HEADER = re.compile(r"^%% (?P<kind>md|code) (?P<id>[a-z0-9-]+)(?: \[(?P<tags>[a-z0-9, -]*)\])?$")
 SECONDS = re.compile(r"\d+(?= s on one core)")
+WIDGET = "application/vnd.jupyter.widget-view+json"  # names an object of a kernel that is gone when the page is read
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -134,6 +135,9 @@ def run(notebook: NotebookNode, folder: Path) -> float:
 
 def write(notebook: NotebookNode, path: Path) -> None:
     notebook.metadata = copy.deepcopy(METADATA)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET, None)
     nbformat.validate(notebook)
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, path)

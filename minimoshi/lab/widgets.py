@@ -1,14 +1,18 @@
-"""A slider that needs no kernel: all positions are drawn beforehand, the default is a picture."""
+"""Two sliders. `explore` needs no kernel: all positions are drawn beforehand. `knob` asks the kernel, for any position.
+
+Both show a picture of their default, so that a page without a kernel can be read.
+"""
 
 import html
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import ipywidgets
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from .figures import display_text, drawn, for_html, for_page
+from .figures import display_text, drawn, for_html, for_page, show
 
 MOST_POSITIONS = 12
 
@@ -64,3 +68,36 @@ def explore(
     text = f"(slider) {name}: {', '.join(labels)}; shown: {labels[at]}"
     display({kind: still, "text/html": page, "text/plain": text}, metadata={kind: {"alt": alt}}, raw=True)
     display_text(alt)
+
+
+def knob(
+    draw: Callable[[int], Figure], name: str, low: int, high: int, default: int, alt: str, unit: str = ""
+) -> ipywidgets.VBox:
+    """Show `draw(default)`, and beneath it a slider from `low` to `high` that calls `draw` wherever it comes to rest.
+
+    Returns the slider with its picture. A page that is only read shows the default and a line in the slider's place.
+    """
+    if not low <= default <= high:
+        raise ValueError(f"default={default} must lie between {low} and {high}.")
+    show(draw(default), alt)
+    label = f"{name} ({unit})" if unit else name
+    slider = ipywidgets.IntSlider(
+        value=default,
+        min=low,
+        max=high,
+        description=label,
+        continuous_update=False,
+        style={"description_width": "initial"},
+        layout={"width": "60%"},
+    )
+    picture = ipywidgets.Output()
+
+    def redraw(change: dict[str, Any]) -> None:
+        kind, still = for_page(drawn(draw(change["new"])))
+        picture.outputs = ({"output_type": "display_data", "data": {kind: still}, "metadata": {}},)
+
+    slider.observe(redraw, names="value")
+    box = ipywidgets.VBox([slider, picture])
+    note = f"(slider) {label}: {low} to {high}; run this cell and turn it"
+    display(box._repr_mimebundle_() | {"text/plain": note}, raw=True)
+    return box
