@@ -42,7 +42,7 @@ def run_case(name: str, package: str, threads: int, calls: int) -> dict[str, flo
     with torch.inference_mode():
         call = _BUILDERS[name, package]()
         settle_memory()  # for all packages alike: a garbage collection is not what is timed
-        seconds = _time(call, calls if "piece" not in name else max(5, calls // 20))
+        seconds = _time(call, calls if "piece" not in name else max(10, calls // 5))
     milliseconds = sorted(1000 * s for s in seconds)
     return {
         "median_ms": statistics.median(milliseconds),

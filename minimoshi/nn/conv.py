@@ -72,13 +72,16 @@ class StreamingConv1d(nn.Conv1d):
         check_batch(state, x, "StreamingConv1d")
         if x.shape[-1] == 0 or x.shape[-1] % self.stride[0]:
             raise ValueError(f"expected a positive multiple of the stride {self.stride[0]} samples, got {x.shape[-1]}")
-        if self.past:
-            padded = torch.cat([self._past(x, state), x], dim=-1)
-            if state is not None:
-                state.past.copy_(padded[..., -self.past :].detach())
-                state.started.fill_(True)
-            x = padded
-        return self._convolve(x)
+        if not self.past:
+            return self._convolve(x)
+        steps = x.shape[-1] // self.stride[0]
+        if state is None and self.pad_mode == "zero" and not self._as_product(x.shape[0] * steps):
+            return self._convolve(x, self.past)[..., :steps]  # padding on both sides spares a copy of a long input
+        padded = torch.cat([self._past(x, state), x], dim=-1)
+        if state is not None:
+            state.past.copy_(padded[..., -self.past :].detach())
+            state.started.fill_(True)
+        return self._convolve(padded)
 
     def _past(self, x: Tensor, state: ConvState | None) -> Tensor:
         if self.pad_mode == "zero":
@@ -86,10 +89,13 @@ class StreamingConv1d(nn.Conv1d):
         first = x[..., :1].expand(-1, -1, self.past)
         return first if state is None else torch.where(state.started.clone()[:, None, None], state.past, first)
 
-    def _convolve(self, x: Tensor) -> Tensor:
+    def _as_product(self, steps: int) -> bool:
+        return self.groups == 1 and few_and_heavy(steps, self.weight)
+
+    def _convolve(self, x: Tensor, padding: int = 0) -> Tensor:
         steps = (x.shape[-1] - self.span) // self.stride[0] + 1
-        if self.groups > 1 or not few_and_heavy(x.shape[0] * steps, self.weight):
-            return F.conv1d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        if padding or not self._as_product(x.shape[0] * steps):
+            return F.conv1d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
         windows = x.unfold(-1, self.span, self.stride[0])[..., :: self.dilation[0]]  # [B, C, T, k]
         y = linear(windows.transpose(1, 2).flatten(2), self.weight.flatten(1)).transpose(1, 2)  # [B, C', T]
         return y if self.bias is None else y + self.bias[:, None]
