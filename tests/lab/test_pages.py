@@ -161,7 +161,7 @@ def test_a_slider_holds_every_picture_and_shows_the_default(shown: list) -> None
     assert data["text/plain"].endswith("shown: 10 ms") and 'max="2" value="1"' in data["text/html"]
     assert metadata[next(k for k in data if k.startswith("image/"))]["alt"] == caption["text/plain"]
     with pytest.raises(ValueError, match="must be one of"):
-        lab.explore(draw, "window", [5, 10], default=7, alt="A single line that falls from one to nought, left to right.")
+        lab.explore(draw, "window", [5, 10], default=7, alt="A line that falls.")
 
 
 def test_token_grids_refuse_wrong_names_and_leave_padding_white() -> None:
@@ -183,7 +183,9 @@ def test_a_knob_draws_what_it_is_turned_to(shown: list[tuple[dict, dict]]) -> No
         asked.append(value)
         return figure()
 
-    box = lab.knob(draw, "window", 2, 200, default=12, unit="ms", alt="A single line that falls from one to nought, left to right.")
+    box = lab.knob(
+        draw, "window", 2, 200, default=12, unit="ms", alt="A single line that falls from one to nought, left to right."
+    )
     slider, picture = box.children
     assert asked == [12] and any("A single line that falls" in json.dumps(data) for data, _ in shown)
     assert shown[-1][0]["text/plain"] == "(slider) window (ms): 2 to 200; run this cell and turn it"
