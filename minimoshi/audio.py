@@ -21,6 +21,8 @@ def load_audio(
     A file at another rate is an error unless `resample`; several channels are kept unless `mono` averages them.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name a sound file in it")
     if not path.is_file():
         raise FileNotFoundError(f"there is no sound file {path}")
     try:
@@ -40,7 +42,7 @@ def load_audio(
         if not resample:
             raise ValueError(
                 f"{path} is sampled at {rate} Hz, {sample_rate} Hz is needed; ask for resampling "
-                "(resample=True, on the command line --resample) or convert the file"
+                "(--resample; in Python resample=True) or convert the file"
             )
         import librosa
 
@@ -51,7 +53,7 @@ def load_audio(
 def save_audio(path: str | os.PathLike, wav: Tensor, sample_rate: int = SAMPLE_RATE, *, force: bool = False) -> None:
     """Write float [S] or [channels, S] as 16-bit sound; the ending of `path` chooses the format."""
     path = Path(path)
-    check_writable(path, force)
+    check_sound_path(path, force)
     if wav.dim() not in (1, 2) or not wav.is_floating_point():
         raise ValueError(f"expected float sound of shape [S] or [channels, S], got {wav.dtype} {list(wav.shape)}")
     if not torch.isfinite(wav).all():
@@ -62,6 +64,16 @@ def save_audio(path: str | os.PathLike, wav: Tensor, sample_rate: int = SAMPLE_R
         raise ValueError(f"cannot write {path}: {error}; use an ending such as .wav or .flac") from error
 
 
+def check_sound_path(path: str | os.PathLike, force: bool = False) -> None:
+    """`check_writable`, and a ValueError when the ending of `path` names no sound format that can be written."""
+    check_writable(path, force)
+    ending = Path(path).suffix.lstrip(".").upper()
+    if ending not in soundfile.available_formats() or not soundfile.check_format(ending, "PCM_16"):
+        raise ValueError(
+            f"cannot write {path}: its ending {Path(path).suffix!r} names no sound format; use .wav or .flac"
+        )
+
+
 def check_writable(path: str | os.PathLike, force: bool = False) -> None:
     """FileNotFoundError when the folder is missing, ValueError when the file exists and `force` is not given."""
     path = Path(path)
@@ -70,4 +82,6 @@ def check_writable(path: str | os.PathLike, force: bool = False) -> None:
     if path.is_dir():
         raise ValueError(f"{path} is a folder; name a file in it")
     if path.exists() and not force:
-        raise ValueError(f"{path} exists and was kept; choose another name, or overwrite it with force=True (--force)")
+        raise ValueError(
+            f"{path} exists and was kept; choose another name, or overwrite it with --force (in Python force=True)"
+        )

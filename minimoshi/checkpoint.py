@@ -46,7 +46,7 @@ def find_folder(name_or_path: str | os.PathLike, part: str) -> Path:
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return _from_hub(name, part)
     raise FileNotFoundError(
-        f"no model named {name!r} and no such folder; shipped for this class: "
+        f"no trained model named {name!r} and no such folder; shipped with weights: "
         f"{', '.join(shipped_names(part)) or 'none'}"
     )
 

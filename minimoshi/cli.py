@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+MEL_WINDOW = 1024  # samples
 LATER = {
     "train": "training comes with a later version; how the shipped codec was trained stands in its model card and in "
     "python -m minimoshi.training.decoupled --help",
@@ -106,12 +107,12 @@ def _read_mono(options: argparse.Namespace):
 def _talk(options: argparse.Namespace) -> None:
     import torch
 
-    from .audio import check_writable
+    from .audio import check_sound_path, check_writable
     from .moshi import FullDuplexDialogueModel
 
     output = Path(options.output)
-    for path in (output, output.with_suffix(".json")):
-        check_writable(path, options.force)
+    check_sound_path(output, options.force)
+    check_writable(output.with_suffix(".json"), options.force)
     wav = _read_mono(options)
     torch.set_num_threads(1)  # small matrices: one thread is the fastest
     model = FullDuplexDialogueModel.from_pretrained(options.model)
@@ -130,7 +131,8 @@ def _talk(options: argparse.Namespace) -> None:
     )
     seconds = dialogue.stereo.shape[1] / model.codec.sample_rate
     dialogue.save(output, force=options.force)
-    print("Moshi: " + (" ".join(f"{word}" for word, _ in dialogue.text) or "(silent)"))
+    spoken = "".join(c if c.isprintable() else "\N{MIDDLE DOT}" for c in dialogue.transcript)
+    print(f"Moshi: {spoken or '(silent)'}")
     print(
         f"{seconds:.1f} s of conversation in {time.perf_counter() - started:.1f} s -> "
         f"{output} (left Moshi, right user), {output.with_suffix('.json')}"
@@ -140,13 +142,15 @@ def _talk(options: argparse.Namespace) -> None:
 def _codec(options: argparse.Namespace) -> None:
     import torch
 
-    from .audio import check_writable, save_audio
+    from .audio import check_sound_path, save_audio
     from .mimi import MimiAudioCodec
 
-    check_writable(options.output, options.force)
+    check_sound_path(options.output, options.force)
     wav = _read_mono(options)
     codec = MimiAudioCodec.from_pretrained(options.model)
     if options.quantizers is not None:
+        if not 1 <= options.quantizers <= codec.config.n_codebooks:
+            raise ValueError(f"--quantizers must be 1 to {codec.config.n_codebooks}, got {options.quantizers}")
         codec.use_quantizers(options.quantizers)
     torch.set_num_threads(1)
     started = time.perf_counter()
@@ -158,10 +162,11 @@ def _codec(options: argparse.Namespace) -> None:
         f"{seconds:.2f} s -> {-(-len(wav) // codec.frame_size)} frames x {codec.n_quantizers} codebooks at "
         f"{codec.frame_rate} Hz = {bits:.0f} bit/s, {16 * codec.sample_rate / bits:.0f} times less than 16-bit PCM"
     )
-    print(
-        f"log-mel distance {_log_mel_distance(wav, decoded):.2f} dB, "
-        f"{seconds / elapsed:.0f} times faster than real time -> {options.output}"
-    )
+    speed = f"{seconds / elapsed:.0f} times faster than real time -> {options.output}"
+    if len(wav) < MEL_WINDOW:
+        print(f"too short to measure, -> {options.output}")
+    else:
+        print(f"log-mel distance {_log_mel_distance(wav, decoded):.2f} dB, {speed}")
 
 
 def _through(codec, wav):
@@ -189,7 +194,7 @@ def _log_mel_distance(a, b) -> float:
 
     mels = [
         librosa.power_to_db(
-            librosa.feature.melspectrogram(y=x.numpy(), sr=24_000, n_fft=1024, hop_length=240, n_mels=80),
+            librosa.feature.melspectrogram(y=x.numpy(), sr=24_000, n_fft=MEL_WINDOW, hop_length=240, n_mels=80),
             ref=1.0,
             amin=1e-6,
             top_db=None,
@@ -233,7 +238,9 @@ def _start(options: argparse.Namespace) -> None:
     from .start import start
 
     folder, copied = start(options.folder)
-    print(f"{copied} files copied to {folder}; begin with: jupyter lab {folder / 'notebooks' / '00_start_here.ipynb'}")
+    jupyter = Path(sys.executable).with_name("jupyter")
+    print(f"{copied} files copied to {folder}; what was there already is kept. Begin with:")
+    print(f"{jupyter if jupyter.exists() else 'jupyter'} lab {folder / 'notebooks' / '00_start_here.ipynb'}")
 
 
 def _not_yet(name: str, what: str) -> int:

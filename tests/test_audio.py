@@ -58,7 +58,7 @@ def unreadable(folder: Path) -> dict[str, tuple[Path, type[Exception], str]]:
     (folder / "nothing.flac").write_bytes(b"")
     return {
         "missing": (folder / "missing.wav", FileNotFoundError, "no sound file"),
-        "folder": (folder, FileNotFoundError, "no sound file"),
+        "folder": (folder, ValueError, "is a folder"),
         "garbage": (folder / "garbage.wav", ValueError, "can be read"),
         "zero bytes": (folder / "nothing.flac", ValueError, "can be read"),
         "no samples": (folder / "empty.wav", ValueError, "no samples"),

@@ -98,7 +98,9 @@ def test_talk_keeps_an_existing_transcript(tmp_path, speech, capsys):
 
 def test_unknown_models_and_numbers_are_refused(tmp_path, speech, capsys):
     assert "shipped" in refusal(capsys, "codec", speech, tmp_path / "o.wav", "--model", "huge")
-    assert "n_quantizers" in refusal(capsys, "codec", speech, tmp_path / "o.wav", "--quantizers", "99")
+    assert "--quantizers must be 1 to 8, got 99" in refusal(
+        capsys, "codec", speech, tmp_path / "o.wav", "--quantizers", "99"
+    )
     assert "temperature" in refusal(capsys, "talk", speech, tmp_path / "o.wav", "--temperature", "-1")
     assert "silence_after" in refusal(capsys, "talk", speech, tmp_path / "o.wav", "--silence-after", "-1")
     assert "there is no case" in refusal(capsys, "bench", "--only", "everything")
@@ -144,3 +146,15 @@ def test_start_copies_the_course_and_never_overwrites(tmp_path, capsys):
 @pytest.mark.parametrize("command", ["train", "evaluate", "serve"])
 def test_commands_that_come_later_say_so(command, capsys):
     assert "later version" in refusal(capsys, command, "codec")
+
+
+@pytest.mark.parametrize("command", ["codec", "talk"])
+def test_an_ending_that_is_no_sound_is_refused_at_once(command, tmp_path, speech, capsys):
+    assert "ending '.json'" in refusal(capsys, command, speech, tmp_path / "out.json")
+    assert "is a folder" in refusal(capsys, command, tmp_path, tmp_path / "out.wav")
+
+
+def test_a_few_samples_are_coded_but_not_measured(tmp_path, capsys):
+    blip = write(tmp_path / "blip.wav", np.full(10, 0.1))
+    assert main(["codec", blip, str(tmp_path / "out.wav")]) == 0
+    assert "too short to measure" in capsys.readouterr().out
