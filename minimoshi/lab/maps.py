@@ -1,5 +1,7 @@
 """Two maps: where we are in the course, and what the system is made of, drawn from the objects themselves."""
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -7,6 +9,7 @@ from matplotlib.patches import FancyBboxPatch
 from torch import nn
 
 from .figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SKY, WIDTH, show
+from .sound import samples_folder
 
 # number, file name, what the room is called on the map
 COURSE = [
@@ -34,11 +37,21 @@ WINGS = [
 ]
 
 
+def written() -> set[str]:
+    """The numbers of the notebooks that the course's folder holds; all of them where there is no such folder."""
+    try:
+        folder = samples_folder().parent / "notebooks"
+    except FileNotFoundError:
+        folder = Path()
+    return {room[0] for room in COURSE if (folder / f"{room[1]}.ipynb").is_file()} or {room[0] for room in COURSE}
+
+
 def course_map(number: str) -> None:
-    """The fourteen notebooks in their order, with notebook `number` (such as "01") lit."""
+    """The fourteen notebooks in their order, with notebook `number` (such as "01") lit and unwritten ones paler."""
     names = [room[0] for room in COURSE]
     if number not in names:
         raise ValueError(f"There is no notebook {number!r}; the course has {names[0]} to {names[-1]}.")
+    there = written() | {number}
     figure, axes = plt.subplots(figsize=(WIDTH, 1.75))
     for wing, first, last, colour in WINGS:
         row, column = divmod(first, 7)
@@ -48,6 +61,7 @@ def course_map(number: str) -> None:
         for index in range(first, last):
             row, column = divmod(index, 7)
             lit = COURSE[index][0] == number
+            edge, writing = (1.0, 1.0) if COURSE[index][0] in there else (0.35, 0.65)
             axes.add_patch(
                 FancyBboxPatch(
                     (column + 0.03, 0.72 - 1.35 * row),
@@ -57,6 +71,7 @@ def course_map(number: str) -> None:
                     boxstyle="round,pad=0,rounding_size=0.08",
                     edgecolor=colour,
                     facecolor=ORANGE if lit else "white",
+                    alpha=edge,
                 )
             )
             axes.text(
@@ -67,6 +82,7 @@ def course_map(number: str) -> None:
                 ha="center",
                 va="center",
                 color=INK if lit else GREY,
+                alpha=writing,
             )
             axes.text(
                 column + 0.46,
@@ -77,11 +93,13 @@ def course_map(number: str) -> None:
                 va="center",
                 color=INK,
                 weight="bold" if lit else "normal",
+                alpha=writing,
             )
     axes.set(xlim=(-0.02, 7), ylim=(-0.7, 1.95))
     axes.axis("off")
     here = COURSE[names.index(number)][2].replace("\n", " ")
-    show(figure, f"Map of the course, fourteen notebooks in two rows. You are in {number}, {here}.")
+    paler = "; paler boxes are still being written" if len(there) < len(names) else ""
+    show(figure, f"Map of the course, fourteen notebooks in two rows{paler}. You are in {number}, {here}.")
 
 
 def millions(*modules: nn.Module) -> str:

@@ -22,6 +22,10 @@ def streaming(x, weights, past, dilation):
     return y, joined[len(joined) - len(past) :]
 
 
+def cuts_with_minus_zero(x, weights, past, dilation):
+    return streaming(x, weights, past, dilation)[0], torch.cat([past, x])[-len(past) :]
+
+
 def guard(module, n):
     x = torch.randn(n, generator=torch.Generator().manual_seed(5))
     for t in range(n - 1):
@@ -79,7 +83,7 @@ SOLUTIONS = {
     "alias": fold,
     "aliasing_by_ear": "C",
     "conv_step": streaming,
-    "peek": lambda x: x + pad(x, (0, 1))[1:],
+    "peek": lambda x: pad(x, (0, 1))[1:],
     "is_causal": guard,
     "window_cache": Ring,
     "environment": 0,
@@ -109,7 +113,9 @@ MISTAKES = [
     ("conv_step", lambda x, weights, past, d: (streaming(x, weights, past, d)[0], x[-len(past) :]), "past"),
     ("conv_step", lambda x, weights, past, d: streaming(x, weights, torch.zeros_like(past), d), "from sample"),
     ("conv_step", lambda x, weights, past, d: streaming(x, weights, past, d)[0], "two things"),
+    ("conv_step", cuts_with_minus_zero, "[-0:] is everything"),
     ("peek", lambda x: x, "does not notice"),
+    ("peek", lambda x: x + pad(x, (0, 1))[1:], "has no next input"),
     ("peek", lambda x: x + x.flip(0), "output"),
     ("is_causal", lambda module, n: True, "a centred convolution"),
     ("is_causal", lambda module, n: False, "a causal convolution"),
@@ -121,6 +127,22 @@ MISTAKES = [
     ("self_test", {**ALL_RIGHT, 2: "b"}, "cannot hear"),
     ("self_test", {**ALL_RIGHT, 4: ...}, "not answered: 4"),
 ]
+
+
+@pytest.mark.parametrize("written", [{1: "B", 2: "(c)"}, {3: " a ", 6: "(A)"}])
+def test_the_self_test_takes_letters_as_people_write_them(written: dict) -> None:
+    assert check.self_test.verdict({**ALL_RIGHT, **written}).state == RIGHT
+
+
+def test_a_verdict_neither_depends_on_the_global_seed_nor_moves_it() -> None:
+    drawn = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        check.alias.verdict(lambda hz, rate: drawn.append(torch.rand(3)) or fold(hz, rate))
+        assert torch.equal(torch.get_rng_state(), before)
+    first, second = torch.stack(drawn).chunk(2)
+    assert torch.equal(first, second)
 
 
 def test_every_exercise_has_a_solution_here() -> None:

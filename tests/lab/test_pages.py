@@ -128,6 +128,19 @@ def test_the_map_lights_the_room(shown: list) -> None:
         lab.course_map("3")
 
 
+def test_the_map_says_which_rooms_are_not_written(shown: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data_samples").mkdir()
+    (tmp_path / "data_samples" / "transcripts.json").write_text("[]")
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert maps.written() == {room[0] for room in maps.COURSE}  # nothing is known, so nothing is pale
+    lab.course_map("00")
+    (tmp_path / "notebooks" / "03_streaming.ipynb").touch()
+    assert maps.written() == {"03"}
+    lab.course_map("00")
+    assert ["paler" in data["text/plain"] for data, _ in shown if data["text/plain"].startswith("Map")] == [False, True]
+
+
 def test_the_overview_is_drawn_from_the_objects() -> None:
     model = FullDuplexDialogueModel()
     written = " ".join(text.get_text() for text in lab.overview(model, "tiny").axes[0].texts)

@@ -46,7 +46,9 @@ class Exercise:
         """Judge `answer` on inputs drawn from `seed`. Never raises for what a student's code does."""
         try:
             untouched(answer)
-            praise = self.examine(answer, torch.Generator().manual_seed(seed))
+            with torch.random.fork_rng(devices=[]):  # an answer that draws numbers is judged alike each time
+                torch.manual_seed(seed)
+                praise = self.examine(answer, torch.Generator().manual_seed(seed))
             return Verdict(self.notebook, self.name, RIGHT, praise)
         except NotTried:
             return Verdict(self.notebook, self.name, NOT_TRIED)

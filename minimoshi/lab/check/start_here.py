@@ -34,7 +34,7 @@ ANSWERS = {
 
 @exercise(
     "00",
-    hint="replace the dots by doctor(report=print) and read its lines; those in capitals say what to do.",
+    hint="call doctor() and read its lines; those in capitals say what to do.",
 )
 def environment(answer: Any, generator: torch.Generator) -> str:
     """What `doctor()` gave back: 0 when all is well."""
@@ -65,16 +65,18 @@ def moshi_starts(answer: Any, generator: torch.Generator) -> str:
 
 @exercise("00", hint="the answers stand between the first cell and the recap; look again, then try again.")
 def self_test(answer: Any, generator: torch.Generator) -> str:
-    """`{1: "a", …, 6: "c"}`, a letter for each question."""
+    """`{1: "a", …, 6: "c"}`, a letter for each question; "A" and "(a)" are "a"."""
     if not isinstance(answer, dict) or set(answer) != set(ANSWERS):
         raise Wrong("expected a dictionary with the questions 1 to 6")
     if all(given is Ellipsis for given in answer.values()):
         raise NotTried
     faults = []
     for question, (right, reasons) in ANSWERS.items():
-        given = answer[question]
-        if given is not Ellipsis and given != right:
-            faults.append(f"{question}: {reasons.get(given, 'answer with the letter a, b or c')}")
+        if answer[question] is Ellipsis:
+            continue
+        letter = str(answer[question]).strip(" ()").lower()
+        if letter != right:
+            faults.append(f"{question}: {reasons.get(letter, 'answer with the letter a, b or c')}")
     missing = [str(question) for question, given in answer.items() if given is Ellipsis]
     if missing:
         faults.append(f"not answered: {', '.join(missing)}")

@@ -37,6 +37,11 @@ def conv_step(answer: Any, generator: torch.Generator) -> str:
                 raise Wrong("shape: return two things, the outputs and the new past")
             y, past = result
             want_shape(y, (len(piece),), "[n]", f"the outputs {case}")
+            if memory == 0 and isinstance(past, Tensor) and past.numel():
+                raise Wrong(
+                    f"shape: the new past {case} holds {past.numel()} samples. With one weight the memory is empty, "
+                    "and [-0:] is everything: cut with joined[len(joined) - len(past):]."
+                )
             want_shape(past, (memory,), "[(k-1)·dilation]", f"the new past {case}")
             want_close(y, want[seen : seen + len(piece)], f"the outputs from sample {seen} on {case}")
             seen += len(piece)
@@ -45,15 +50,17 @@ def conv_step(answer: Any, generator: torch.Generator) -> str:
 
 @exercise("03", hint="x[1:] is the stream one step early; the last output has no next input: add a zero.")
 def peek(answer: Any, generator: torch.Generator) -> str:
-    """`answer(x [S]) -> [S]`: every output but the last depends on the next input, none on later ones."""
+    """`answer(x [S]) -> [S]`: every output depends on the next input, none on later ones; the last is 0."""
     x = torch.randn(8, generator=generator)
-    want_shape(call(answer, x), (8,), "[S]")
+    got = call(answer, x)
+    want_shape(got, (8,), "[S]")
     moved = influence(answer, x)
     for t in range(7):
         if not moved[t, t + 1]:
             raise Wrong(f"value: output {t} does not notice a change of input {t + 1}")
         if moved[t, t + 2 :].any():
             raise Wrong(f"value: output {t} depends on an input after {t + 1}")
+    want_equal(float(got[-1]), 0.0, "the last output, which has no next input,")
     return "One step into the future, no more: the smallest leak there is."
 
 
