@@ -136,7 +136,7 @@ class Pretrained:
     def save_pretrained(self, folder: str | os.PathLike, dtype: torch.dtype | None = None) -> None:
         """Write config.json and model.safetensors into `folder` (made if need be); `dtype` may halve the file."""
         tensors = {k: t.to(dtype) if dtype and t.is_floating_point() else t for k, t in self.state_dict().items()}
-        broken = [name for name, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]
+        broken = [name for name, t in tensors.items() if not _finite(t)]
         if broken:
             raise ValueError(
                 f"not saved: {', '.join(broken)} would hold NaN or infinite values in {tensors[broken[0]].dtype}"

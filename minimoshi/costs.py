@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from .config import MimiConfig, MoshiConfig, TransformerConfig
+from .config import MoshiConfig, TransformerConfig
 from .mimi import MimiAudioCodec
 from .moshi import HierarchicalGenerator
 from .nn import StreamingConv1d, StreamingConvTranspose1d
@@ -97,10 +97,3 @@ def _size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} GB"
-
-
-def full_size() -> tuple[int, int]:
-    """Parameters of the full generator and codec: 7,687,729,152 and 79,308,609."""
-    with torch.device("meta"):
-        models = HierarchicalGenerator(MoshiConfig.preset("full")), MimiAudioCodec(MimiConfig.preset("full"))
-    return tuple(sum(p.numel() for p in model.parameters()) for model in models)

@@ -13,11 +13,10 @@ PARTS = ("notebooks", "data_samples")
 
 
 def course_root() -> Path:
-    """The folder that holds the notebooks: the repository, or the package where they were installed with it."""
-    package = Path(__file__).parent
-    for root in (package.parent, package / "course"):
-        if all((root / part).is_dir() for part in PARTS):
-            return root
+    """The repository that holds the notebooks, where the package is installed from one."""
+    root = Path(__file__).parents[1]
+    if all((root / part).is_dir() for part in PARTS):
+        return root
     raise FileNotFoundError(
         "this installation holds no notebooks; clone the repository and install it with pip install -e ."
     )

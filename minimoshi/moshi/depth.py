@@ -36,13 +36,12 @@ class DepthTransformer(nn.Module):
         z [B, T, D] from the temporal transformer, text int64 [B, T], audio int64 [B, dep_q, T] -> logits
         [B, dep_q, T, V].
         """
-        frames = z.shape[:2].numel()
         tokens = torch.cat(
             [self.text_embedding(text[:, None]), self.audio_embedding(audio[:, :-1])], dim=1
         )  # [B, Q, T, D]
         x = tokens.transpose(1, 2).flatten(0, 1) + self.project(z.flatten(0, 1))  # [B·T, Q, D]
         logits = self.heads(self._normed(self.transformer(x)), 0)  # [B·T, Q, V]
-        return logits.view(*z.shape[:2], *logits.shape[1:]).transpose(1, 2) if frames else logits
+        return logits.view(*z.shape[:2], *logits.shape[1:]).transpose(1, 2)
 
     def project(self, z: Tensor) -> Tensor:
         """z [N, D of the temporal transformer] -> what each step adds, [N, Q, D]."""

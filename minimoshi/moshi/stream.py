@@ -39,20 +39,21 @@ class GeneratorStream:
 
     Call t predicts column t of the delayed grid from the columns before it: so Moshi's text and semantic token of frame
     t come out of call t, its acoustic tokens `delay` calls later, and a frame is complete only then. The first call has
-    nothing but initial tokens to look at: whatever codes it is given are never seen.
+    nothing but initial tokens to look at: whatever codes it is given are never seen. `HierarchicalGenerator.stream`
+    makes one and holds the usual options.
     """
 
     def __init__(
         self,
         generator: HierarchicalGenerator,
-        batch_size: int = 1,
+        batch_size: int,
         *,
-        temperature: float = 0.8,
-        top_k: int | None = 250,
-        text_temperature: float = 0.7,
-        text_top_k: int | None = 25,
-        seed: int | None = None,
-        condition: int | None = None,
+        temperature: float,
+        top_k: int | None,
+        text_temperature: float,
+        text_top_k: int | None,
+        seed: int | None,
+        condition: int | None,
     ):
         if min(temperature, text_temperature) < 0:
             raise ValueError(
@@ -99,9 +100,7 @@ class GeneratorStream:
         if audio is None:
             audio = self._codebooks(z[:, 0], text)
         state.step += 1
-        self._write(
-            0, torch.cat([text[:, None], audio], dim=1), torch.full((1 + dep_q,), state.step, device=self.device)
-        )
+        self._write(0, torch.cat([text[:, None], audio], dim=1), state.step)
         if state.step <= self.config.max_delay:
             return None
         aligned = state.step - self.config.max_delay + self.delays[: 1 + dep_q]
@@ -119,15 +118,14 @@ class GeneratorStream:
         depth, state, token, codes = self.generator.audio_model, self.state.depth, text, []
         if depth is None:
             return text[:, None][:, :0]
-        state.steps = 0  # rewind: within a frame every slot is written before it is read
-        state.offset.zero_()
+        state.rewind()
         added = depth.project(z)
         for k in range(self.config.dep_q):
             token = sample(depth.step(k, added, token, state), self.temperature, self.top_k, self.random)
             codes.append(token)
         return torch.stack(codes, dim=1)
 
-    def _write(self, first: int, tokens: Tensor, columns: Tensor) -> None:
+    def _write(self, first: int, tokens: Tensor, columns: Tensor | int) -> None:
         rows = self.rows[first : first + tokens.shape[1]]
         self.state.grid[:, rows, columns % self.state.grid.shape[2]] = tokens
 

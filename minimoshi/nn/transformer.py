@@ -28,6 +28,11 @@ class TransformerState(State):
     def batch_size(self) -> int:
         return len(self.offset)
 
+    def rewind(self) -> None:
+        """Back to step 0 without clearing the rings: a slot is written before it is read again."""
+        self.offset.zero_()
+        self.steps = 0
+
     def _on_reset(self, everything: bool) -> None:
         if everything:
             self.steps, self.aligned = 0, True
