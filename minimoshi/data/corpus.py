@@ -18,17 +18,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 from tqdm import tqdm
 
+from .augment import Augmentation
+from .cast import is_reserved, refuse_held_out_voice
+from .recordings import UNKNOWN, find_recordings, read_recording
 from .sentences import sentences
 from .voices import PHONES, SAMPLE_RATE, SILENCE, Span, Speech, open_voice
 
 LOUDNESS = 0.07  # root mean square of every clip
 _MARGIN = 0.1  # seconds kept around the speech when silence is trimmed
 _SHORTEST = 0.5  # seconds
-_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".g722")
 
 
 class NoSpeechError(ValueError):
@@ -84,29 +85,10 @@ def low_pass(wav: np.ndarray) -> np.ndarray:
     return np.pad(narrow, (0, max(0, len(wav) - len(narrow))))[: len(wav)]
 
 
-def read_recording(path: Path) -> np.ndarray:
-    """A mono recording as float32 [S] at 24 kHz, whatever its own rate; G.722 files need the package av."""
-    if path.suffix == ".g722":
-        try:
-            import av
-        except ImportError as error:
-            raise ImportError(
-                f"{path}: reading G.722 needs the package av: pip install 'minimoshi[train]'"
-            ) from error
-        with av.open(str(path), format="g722") as container:
-            frames = [frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)]
-        wav, rate = np.concatenate([np.zeros(0), *frames]).astype(np.float32) / 32768, 16_000
-    else:
-        wav, rate = soundfile.read(path, dtype="float32")
-    if wav.ndim != 1:
-        raise ValueError(f"{path}: {wav.shape[1]} channels, expected a mono recording")
-    return wav if rate == SAMPLE_RATE else soxr.resample(wav, rate, SAMPLE_RATE)
-
-
 # ------------------------------------------------------------------------------------------------- one part
 
 
-def _random_speaker(rng: random.Random) -> str:
+def random_speaker(rng: random.Random) -> str:
     """Settings of a hibari voice for a speaker nobody has heard: deep voices get the longer vocal tracts."""
     f0 = math.exp(rng.uniform(math.log(0.5), math.log(1.5)))
     formant = min(1.2, max(0.84, f0**0.22 * rng.uniform(0.94, 1.06)))
@@ -120,7 +102,7 @@ def _speak(part: Part, seed: int, index: int, held_out: bool) -> tuple[dict, Spe
     text = next(t for t in sentences(rng.random(), part.everyday) if is_held_out(t) == held_out)
     spec = part.voice
     if spec == "hibari:crowd":
-        spec = _random_speaker(rng)
+        spec = random_speaker(rng)
     elif spec == "hibari":
         spec = f"hibari:speed={rng.choice((0.9, 1.0, 1.0, 1.1))}"
     speech = open_voice(spec)(text)
@@ -129,12 +111,16 @@ def _speak(part: Part, seed: int, index: int, held_out: bool) -> tuple[dict, Spe
     return {"text": text, "voice": spec}, speech
 
 
-def _recordings(folder: str, seed: int, exclude: Collection[str]) -> list[Path]:
-    found = sorted(p for p in Path(folder).rglob("*") if p.suffix in _SUFFIXES and p.stem not in exclude)
-    if not found:
-        raise FileNotFoundError(f"{folder}: no recordings ({', '.join(_SUFFIXES)}) in this folder or below")
-    random.Random(seed).shuffle(found)
-    return found
+def _recordings(folder: str, seed: int, held_out: bool, exclude: Collection[str]) -> list[Path]:
+    taken = [
+        path
+        for path in find_recordings(folder)
+        if path.stem not in exclude and (held_out or not is_reserved(path))
+    ]
+    if not taken:
+        raise FileNotFoundError(f"{folder}: all recordings are excluded or kept for tests (minimoshi.data.cast)")
+    random.Random(seed).shuffle(taken)
+    return taken
 
 
 def _clips(
@@ -143,7 +129,9 @@ def _clips(
     """Prepared clips from number `first` on: (number, row, speech), without those that hold no speech."""
     recordings = None
     if part.voice.startswith("folder:"):
-        recordings = _recordings(part.voice.removeprefix("folder:"), seed, exclude)
+        recordings = _recordings(part.voice.removeprefix("folder:"), seed, held_out, exclude)
+    elif not held_out:
+        refuse_held_out_voice(part.voice)
     for index in itertools.count(first):
         if recordings is None:
             row, speech = _speak(part, seed, index, held_out)
@@ -163,8 +151,9 @@ def build_part(
 ) -> list[dict]:
     """Make one part of a corpus, or what is missing of it; returns the rows of its index.
 
-    held_out: speak only sentences that training never hears. exclude: names (without suffix) of recordings to
-    leave out.
+    held_out: for tests: speak only sentences that training never hears, and let the voices and recordings speak
+    that are kept for tests (`cast.py`), which otherwise raise ValueError or are left out. exclude: names (without
+    suffix) of further recordings to leave out.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -205,12 +194,11 @@ class Crop:
 
 
 class SpeechCrops:
-    """Random crops of a corpus, with the small changes of sound that a user's microphone makes.
+    """Random crops of a corpus, with the small changes of sound that a user's room and microphone make.
 
-    weights: how often each part is drawn. steady: parts that are left as they are (Moshi's own voice). Of
-    the other crops, half are played faster or slower, which makes another speaker of them, half get another
-    loudness, a quarter some faint noise. Crops of all parts may begin before a clip or end after it, in
-    silence.
+    weights: how often each part is drawn. steady: parts that are left as they are (Moshi's own voice). augment:
+    what happens to the crops of the other parts (True: `Augmentation()`, False: nothing). Crops of all parts may
+    begin before a clip or end after it, in silence.
     """
 
     def __init__(
@@ -218,13 +206,14 @@ class SpeechCrops:
         folder: str | Path,
         weights: dict[str, float],
         steady: Collection[str] = (),
-        augment: bool = True,
+        augment: bool | Augmentation = True,
     ):
         folder = Path(folder)
         missing = [name for name in weights if not (folder / f"{name}.jsonl").exists()]
         if missing:
             raise FileNotFoundError(f"{folder}: no part called {', '.join(missing)}; make it with build_part")
-        self._weights, self._steady, self._augment = weights, set(steady), augment
+        self._weights, self._steady = weights, set(steady)
+        self._augmentation = Augmentation() if augment is True else augment or None
         self._rows, self._sound, self._ends = {}, {}, {}
         for name in weights:
             lines = (folder / f"{name}.jsonl").read_text().splitlines()
@@ -241,10 +230,8 @@ class SpeechCrops:
         name = names[rng.choice(len(names), p=weights / weights.sum())]
         ends = self._ends[name]
         row = self._rows[name][np.searchsorted(ends, rng.integers(ends[-1]), side="right")]
-        rate = 1.0
-        augment = self._augment and name not in self._steady
-        if augment and rng.random() < 0.5:
-            rate = math.exp(rng.uniform(-0.18, 0.18))
+        augmentation = None if name in self._steady else self._augmentation
+        rate = augmentation.draw_rate(rng) if augmentation else 1.0
         wanted = math.ceil(samples * rate)
         slack = SAMPLE_RATE // 2
         start = int(rng.integers(-slack, max(1, row["samples"] - wanted + slack)))
@@ -252,8 +239,8 @@ class SpeechCrops:
         if rate != 1.0:
             wav = soxr.resample(wav, SAMPLE_RATE * rate, SAMPLE_RATE, quality="MQ")
         wav = np.pad(wav, (0, max(0, samples - len(wav))))[:samples]
-        if augment:
-            wav = _change(rng, wav)
+        if augmentation:
+            wav = augmentation.change(rng, wav)
         frames = samples // frame_size
         return Crop(wav, frame_labels(row["phones"], start / SAMPLE_RATE, rate, frames, frame_size))
 
@@ -274,15 +261,6 @@ class SpeechCrops:
         return wav
 
 
-def _change(rng: np.random.Generator, wav: np.ndarray) -> np.ndarray:
-    if rng.random() < 0.5:
-        wav = wav * np.float32(10 ** (rng.uniform(-9, 6) / 20))
-    if rng.random() < 0.25:
-        level = 10 ** rng.uniform(-4, -2.5)
-        wav = wav + rng.standard_normal(len(wav), dtype=np.float32) * np.float32(level)
-    return np.clip(wav, -0.99, 0.99, dtype=np.float32)
-
-
 def frame_labels(phones: list, start: float, rate: float, frames: int, frame_size: int = 1920) -> np.ndarray:
     """The phone that fills most of each frame, int64 [F]; silence outside the clip, -100 without phones.
 
@@ -290,7 +268,7 @@ def frame_labels(phones: list, start: float, rate: float, frames: int, frame_siz
     many seconds of the clip pass in one second of frames.
     """
     if not phones:
-        return np.full(frames, -100)
+        return np.full(frames, UNKNOWN)
     cells = 16  # a frame is looked at in steps of 5 ms
     fine = np.full(frames * cells, PHONES.index(SILENCE))
     per_second = cells * SAMPLE_RATE / frame_size / rate
