@@ -1,4 +1,4 @@
-"""The command line: `minimoshi talk`, `codec`, `info`, `doctor`, `bench`, `start`.
+"""The command line: `minimoshi talk`, `codec`, `train`, `evaluate`, `info`, `doctor`, `bench`, `start`.
 
 A wrong input ends with one line that says what to do and exit status 2; nothing that exists is overwritten unasked.
 """
@@ -11,11 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-MEL_WINDOW = 1024  # samples
 LATER = {
-    "train": "training comes with a later version; how the shipped codec was trained stands in its model card and in "
-    "python -m minimoshi.training.decoupled --help",
-    "evaluate": "the report cards come with a later version; python -m minimoshi.evaluation.codec measures a codec",
     "serve": "the live server comes with a later version; minimoshi talk IN OUT streams a file through the same steps",
 }
 
@@ -25,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.run(options) or 0
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, ImportError) as error:
         print(f"minimoshi: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -34,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from .evaluation import command as report
+    from .training import command as training
+
     parser = argparse.ArgumentParser(
         prog="minimoshi", description="An educational reference of Moshi: full-duplex spoken dialogue."
     )
@@ -78,6 +77,19 @@ def _parser() -> argparse.ArgumentParser:
     start = commands.add_parser("start", help="copy the course into a folder of your own")
     start.add_argument("folder", metavar="FOLDER")
     start.set_defaults(run=_start)
+
+    train = commands.add_parser("train", help="train a model from nothing")
+    train_codec = train.add_subparsers(required=True, metavar="WHAT").add_parser(
+        "codec", help="the codec, in stages that can be stopped and started again"
+    )
+    training.add_arguments(train_codec)
+    train_codec.set_defaults(run=lambda options: training.run(options))
+    evaluate = commands.add_parser("evaluate", help="report cards")
+    evaluate_codec = evaluate.add_subparsers(required=True, metavar="WHAT").add_parser(
+        "codec", help="words, sound and tokens of a codec, beside others"
+    )
+    report.add_arguments(evaluate_codec)
+    evaluate_codec.set_defaults(run=lambda options: report.run(options))
 
     for name, what in LATER.items():
         later = commands.add_parser(name, help="(not yet) " + what.split(";")[0])
@@ -143,6 +155,7 @@ def _codec(options: argparse.Namespace) -> None:
     import torch
 
     from .audio import check_sound_path, save_audio
+    from .evaluation.measures import MEL_WINDOW, log_mel_distance
     from .mimi import MimiAudioCodec
 
     check_sound_path(options.output, options.force)
@@ -166,7 +179,7 @@ def _codec(options: argparse.Namespace) -> None:
     if len(wav) < MEL_WINDOW:
         print(f"too short to measure, -> {options.output}")
     else:
-        print(f"log-mel distance {_log_mel_distance(wav, decoded):.2f} dB, {speed}")
+        print(f"log-mel distance {log_mel_distance(wav.numpy(), decoded.numpy()):.2f} dB, {speed}")
 
 
 def _through(codec, wav):
@@ -185,23 +198,6 @@ def _through(codec, wav):
             )
         ]
     return torch.cat(pieces)[: len(wav)]
-
-
-def _log_mel_distance(a, b) -> float:
-    """Mean absolute difference of 80-band log-mel spectrograms in dB, over a range of 60 dB."""
-    import librosa
-    import numpy as np
-
-    mels = [
-        librosa.power_to_db(
-            librosa.feature.melspectrogram(y=x.numpy(), sr=24_000, n_fft=MEL_WINDOW, hop_length=240, n_mels=80),
-            ref=1.0,
-            amin=1e-6,
-            top_db=None,
-        )
-        for x in (a, b)
-    ]
-    return float(np.abs(mels[0] - mels[1]).mean())
 
 
 def _info(options: argparse.Namespace) -> None:

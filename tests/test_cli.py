@@ -143,7 +143,7 @@ def test_start_copies_the_course_and_never_overwrites(tmp_path, capsys):
     assert "folder of your own" in refusal(capsys, "start", Path(__file__).parents[1])
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "serve"])
+@pytest.mark.parametrize("command", ["serve"])
 def test_commands_that_come_later_say_so(command, capsys):
     assert "later version" in refusal(capsys, command, "codec")
 

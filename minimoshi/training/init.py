@@ -11,6 +11,7 @@ from torch import nn
 
 from ..mimi import MimiAudioCodec
 from ..nn import StreamingConvTranspose1d
+from .modules import groups_of
 
 GAIN, FIRST_SOUND = 1.2, 0.05
 
@@ -32,7 +33,9 @@ def scaled_init(codec: MimiAudioCodec) -> MimiAudioCodec:
             nn.init.zeros_(layer.bias)
         last = layer
     last.weight.mul_(FIRST_SOUND)
-    for projection in (codec.quantizer.semantic.output_proj, codec.quantizer.acoustic.output_proj):
-        nn.init.orthogonal_(projection.weight)
-    codec.quantizer.semantic.output_proj.weight.mul_(0.5)
+    groups = groups_of(codec.quantizer)
+    for group in groups:
+        nn.init.orthogonal_(group.output_proj.weight)
+    if len(groups) == 2:
+        groups[0].output_proj.weight.mul_(0.5)
     return codec

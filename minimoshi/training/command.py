@@ -1,0 +1,160 @@
+"""`minimoshi train codec`: from an empty folder to a codec, in stages that can be stopped and started again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+STAGES = ("corpus", "teachers", "encoder", "decoder", "end-to-end", "export")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run-dir", required=True, metavar="FOLDER", help="for everything that the run makes")
+    parser.add_argument(
+        "--recipe", default="tiny", help="tiny, tiny-adversarial, reconstruction, paper, or a JSON file (default tiny)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a number of the recipe; repeatable"
+    )
+    parser.add_argument("--stage", choices=[*STAGES, "all"], default="all", help="one stage alone (default all)")
+    parser.add_argument("--human", action="append", default=[], metavar="NAME=FOLDER", help="recordings to train on")
+    parser.add_argument("--exclude", nargs="*", default=[], metavar="NAME", help="recordings to leave out")
+    parser.add_argument(
+        "--recordings", metavar="FOLDER", help="train on this folder of audio files alone instead of a spoken corpus"
+    )
+    parser.add_argument("--channels", choices=["refuse", "mix", "left", "right"], default="refuse")
+    parser.add_argument("--resample", action="store_true", help="convert recordings that are not sampled at 24 kHz")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
+    parser.add_argument("--check-every", type=int, default=500, metavar="STEPS")
+    parser.add_argument("--tensorboard", action="store_true", help="write event files as well")
+    parser.add_argument("--export-to", metavar="FOLDER", help="for the finished codec (default RUN_DIR/mimi)")
+
+
+def read_recipe(name: str, changes: list[str]):
+    """The recipe of that name or file, with `KEY=VALUE` changes; values are JSON, or words."""
+    from ..checkpoint import read_json
+    from .recipe import CodecRecipe
+
+    if name.endswith(".json"):
+        if not Path(name).exists():
+            raise FileNotFoundError(f"there is no recipe file {name}")
+        values = read_json(name)
+    else:
+        values = CodecRecipe.named(name).to_dict()
+    for change in changes:
+        key, sign, value = change.partition("=")
+        if not sign:
+            raise ValueError(f"--set takes KEY=VALUE, got {change!r}")
+        try:
+            values[key] = json.loads(value)
+        except json.JSONDecodeError:
+            values[key] = value
+    return CodecRecipe.from_dict(values)
+
+
+def run(options: argparse.Namespace) -> None:
+    import torch
+
+    from .loop import RunFolder
+
+    recipe = read_recipe(options.recipe, options.set)
+    human = _pairs(options.human)
+    folder = RunFolder(options.run_dir)
+    (folder.path / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=1) + "\n")
+    torch.set_num_threads(1)  # small tensors: a second thread costs more than it gives
+    torch.set_flush_denormal(True)
+    wanted = STAGES if options.stage == "all" else (options.stage,)
+    stages = _Stages(options, recipe, folder, human)
+    for stage in wanted:
+        stages.run(stage)
+
+
+def _pairs(items: list[str]) -> dict[str, str]:
+    for item in items:
+        if "=" not in item:
+            raise ValueError(f"--human takes NAME=FOLDER, got {item!r}")
+    return dict(item.split("=", 1) for item in items)
+
+
+class _Stages:
+    def __init__(self, options: argparse.Namespace, recipe, folder, human: dict[str, str]):
+        self.options, self.recipe, self.folder, self.human = options, recipe, folder, human
+
+    def run(self, stage: str) -> None:
+        from .speech import make_corpus
+
+        if stage == "corpus":
+            if not self.options.recordings:
+                make_corpus(
+                    self.folder.path,
+                    self.human,
+                    self.options.exclude,
+                    self.recipe.seed,
+                    lambda **values: self.folder.log("corpus", **values),
+                )
+        elif stage in ("teachers", "encoder", "decoder"):
+            if self.recipe.start == "decoupled":
+                decoupled = self._decoupled()
+                getattr(decoupled, "make_teachers" if stage == "teachers" else f"train_{stage}")()
+        elif stage == "end-to-end":
+            self._end_to_end()
+        else:
+            self._export()
+
+    def _source(self, batch: int, samples: int):
+        from .speech import batches, corpus_crops
+
+        if self.options.recordings:
+            from ..data.recordings import FolderCrops
+
+            crops = FolderCrops(
+                self.options.recordings, channels=self.options.channels, resample=self.options.resample
+            )
+        else:
+            crops = corpus_crops(self.folder.path / "corpus")
+        return batches(crops, batch, samples)
+
+    def _held_out(self) -> dict:
+        from .speech import held_out
+
+        return held_out(self.folder.path / "heldout", 16 * self.recipe.codec.frame_size)
+
+    def _decoupled(self):
+        from .decoupled import DecoupledRecipe, DecoupledRun
+
+        recipe = DecoupledRecipe(preset=self.recipe.preset, seed=self.recipe.seed)
+        samples = recipe.frames * recipe.codec.frame_size
+        return DecoupledRun(self.folder, recipe, self._source(recipe.batch, samples), self._held_out())
+
+    def _training(self):
+        from .codec import CodecTraining
+        from .teachers import open_teacher
+
+        teacher = open_teacher(self.recipe.teacher) if self.recipe.teacher else None
+        start = self._decoupled().joined() if self.recipe.start == "decoupled" else None
+        source = self._source(self.recipe.batch, self.recipe.samples)
+        return CodecTraining(self.recipe, source, teacher, self.options.device, start)
+
+    def _end_to_end(self) -> None:
+        from .codec import train_codec
+
+        train_codec(
+            self.folder,
+            "end-to-end",
+            self._training(),
+            self._held_out(),
+            check_every=self.options.check_every,
+            tensorboard=self.options.tensorboard,
+        )
+
+    def _export(self) -> None:
+        import torch
+
+        training = self._training()
+        saved = self.folder.load("end-to-end")["parts"]
+        for name, part in training.parts().items():
+            part.load_state_dict(saved[name])
+        target = self.options.export_to or self.folder.path / "mimi"
+        training.result().save_pretrained(target, dtype=torch.float16)
+        print(f"the codec -> {target}")

@@ -1,0 +1,92 @@
+"""The speech that codecs are trained on: which speakers, how much of each, and held-out crops to check with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from ..config import SAMPLE_RATE
+from ..data.corpus import Part, SpeechCrops, build_part
+
+SPOKEN = (
+    Part("heart", "hibari", 120, 0.55),
+    Part("crowd", "hibari:crowd", 60, 0.55),
+    Part("slt", "flite:slt", 14),
+    Part("rms", "flite:rms", 14),
+    Part("kal16", "flite:kal16", 10),
+)
+HELD_OUT = (
+    Part("heart", "hibari", 2.5),
+    Part("crowd", "hibari:crowd", 1.2),
+    Part("slt", "flite:slt", 0.4),
+    Part("rms", "flite:rms", 0.4),
+    Part("kal16", "flite:kal16", 0.4),
+    Part("awb", "flite:awb", 1.5),
+)
+MOSHI = "heart"  # the part that is left as it is: Moshi's own voice
+WEIGHTS = {"heart": 0.45, "crowd": 0.2, "slt": 0.04, "rms": 0.04, "kal16": 0.03}
+HUMAN_WEIGHT = 0.24  # shared by all folders of recordings
+
+# a source of batches: (rng, only speech with known phones) -> wav [B, 1, S], phones int64 [B, F]
+Batches = Callable[[np.random.Generator, bool], tuple[Tensor, Tensor]]
+
+
+def make_corpus(
+    folder: Path, human: dict[str, str], exclude: list[str], seed: int, log: Callable[..., None] = lambda **_: None
+) -> None:
+    """Speak the training and held-out sentences below `folder`, and read the recordings in `human` (name -> folder)."""
+    for part in SPOKEN + tuple(Part(name, f"folder:{path}", 1000) for name, path in human.items()):
+        rows = build_part(folder / "corpus", part, seed=seed, exclude=exclude)
+        log(part=part.name, clips=len(rows), minutes=sum(row["samples"] for row in rows) / SAMPLE_RATE / 60)
+    for part in HELD_OUT:
+        build_part(folder / "heldout", part, seed=seed + 1000, held_out=True)
+    export_clips(folder / "heldout", folder / "heldout_clips")
+
+
+def export_clips(corpus: Path, folder: Path) -> None:
+    """Write a corpus as single FLAC files with a transcripts.json, the form that the evaluation reads."""
+    folder.mkdir(exist_ok=True)
+    transcripts = []
+    for index_file in sorted(corpus.glob("*.jsonl")):
+        sound = np.memmap(index_file.with_suffix(".i16"), "<i2", "r")
+        for row in map(json.loads, index_file.read_text().splitlines()):
+            name = f"{index_file.stem}_{row['index']:04d}.flac"
+            clip = sound[row["offset"] : row["offset"] + row["samples"]]
+            soundfile.write(folder / name, clip, SAMPLE_RATE, subtype="PCM_16")
+            transcripts.append({"file": name, "text": row["text"], "speaker": index_file.stem, "language": "en"})
+    (folder / "transcripts.json").write_text(json.dumps(transcripts, indent=1) + "\n")
+
+
+def corpus_crops(folder: Path, augment: bool = True) -> SpeechCrops:
+    """Random crops of the corpus in `folder`, every part with its weight."""
+    names = sorted(path.stem for path in folder.glob("*.jsonl"))
+    human = [name for name in names if name not in WEIGHTS]
+    weights = {name: WEIGHTS.get(name, HUMAN_WEIGHT / max(1, len(human))) for name in names}
+    if not weights:
+        raise FileNotFoundError(f"{folder} holds no speech; run the stage 'corpus' first")
+    return SpeechCrops(folder, weights, steady=(MOSHI,), augment=augment)
+
+
+def batches(crops: SpeechCrops, size: int, samples: int) -> Batches:
+    """Batches of `size` crops of `samples` each, as tensors."""
+
+    def draw(rng: np.random.Generator, spoken: bool = False) -> tuple[Tensor, Tensor]:
+        wav, phones = crops.batch(rng, size, samples, spoken)
+        return torch.from_numpy(wav), torch.from_numpy(phones)
+
+    return draw
+
+
+def held_out(folder: Path, samples: int, size: int = 8) -> dict[str, Tensor]:
+    """For each held-out speaker the same few crops every time: name -> [B, 1, S]."""
+    crops = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        source = SpeechCrops(folder, {path.stem: 1.0}, augment=False)
+        crops[path.stem] = batches(source, size, samples)(np.random.default_rng(0), False)[0]
+    return crops

@@ -1,0 +1,89 @@
+"""What the codec's latents should be, found before the codec is trained.
+
+The paper trains Mimi end to end, its first codebook distilled from WavLM (§3.3.3). On a laptop it pays to
+decide first what the tokens mean. `SpeechTeacher` turns 80 ms of sound into two vectors: an acoustic one, the
+principal components of how loud each band is in each 20 ms, and a semantic one, the inside of a small network
+that was taught to name phones. Neither looks into the future, so a causal encoder can learn to give the same.
+Residual k-means over many frames makes the codebooks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..losses import LogMel
+from .interface import FRAME_SIZE, Batches
+from .phone_net import COLUMNS, MelColumns, PhoneNet, patches
+
+BANDS, LOUDNESS = 80, 0.3  # of the acoustic patch: mel bands, and the power that turns magnitude into loudness
+
+
+class LoudnessColumns(LogMel):
+    """[B, 1, S] -> columns of mel magnitude to the power 0.3, 20 ms each, [B, M, 4F]; silence is 0.
+
+    About as loud as each band seems. Tokens that keep this serve the ear better than tokens that keep a logarithm,
+    which cares as much for the faint gaps between the partials of a voice as for the partials.
+    """
+
+    def __init__(self, frame_size: int = FRAME_SIZE):
+        super().__init__(1024, frame_size // COLUMNS, BANDS, low=40.0, high=11_800.0, causal=True)
+
+    def forward(self, wav: Tensor) -> Tensor:
+        magnitudes = (super().forward(wav[:, 0]).exp() - self.floor).clamp(min=0)
+        return (magnitudes + 1e-6).pow(LOUDNESS) - 1e-6**LOUDNESS
+
+    def magnitudes(self, columns: Tensor) -> Tensor:
+        """The way back: loudness [B, M, T] -> mel magnitudes."""
+        return columns.clamp(min=0).pow(1 / LOUDNESS)
+
+
+class SpeechTeacher(nn.Module):
+    """Sound [B, 1, S] -> (semantic, acoustic) target latents, each [B, F, d], of unit variance overall."""
+
+    def __init__(self, dim: int, frame_size: int = FRAME_SIZE):
+        super().__init__()
+        self.mel, self.loudness = MelColumns(frame_size), LoudnessColumns(frame_size)
+        self.phone_net = PhoneNet(dim)
+        patch = BANDS * COLUMNS
+        self.register_buffer("basis", torch.eye(patch, dim))
+        self.register_buffer("mean", torch.zeros(patch))
+        self.register_buffer("semantic_mean", torch.zeros(dim))
+        self.register_buffer("scales", torch.ones(2))  # of the semantic and the acoustic latent
+
+    def columns(self, wav: Tensor) -> Tensor:
+        """[B, 1, S] -> log-mel columns [B, M, 4F], so scaled that silence is 0."""
+        return self.mel(wav)
+
+    def forward(self, wav: Tensor) -> tuple[Tensor, Tensor]:
+        semantic = (self.phone_net(self.columns(wav))[1] - self.semantic_mean) / self.scales[0]
+        acoustic = (patches(self.loudness(wav)) - self.mean) @ self.basis / self.scales[1]
+        return semantic, acoustic
+
+    def to_loudness(self, acoustic: Tensor) -> Tensor:
+        """The way back, as far as the principal components go: [B, F, d] -> loudness columns [B, M, 4F]."""
+        rebuilt = acoustic * self.scales[1] @ self.basis.T + self.mean
+        return rebuilt.unflatten(-1, (COLUMNS, BANDS)).flatten(1, 2).transpose(1, 2)
+
+
+@torch.no_grad()
+def fit_statistics(teacher: SpeechTeacher, batches: Batches, frames: int, seed: int = 1) -> tuple[Tensor, Tensor]:
+    """Set principal components, means and scales from so many frames; returns their latents, each [N, d]."""
+    acoustic_parts, semantic_parts = [], []
+    count, step = 0, 0
+    while count < frames:
+        wav, _ = batches(np.random.default_rng([seed, step]), False)
+        acoustic_parts.append(patches(teacher.loudness(wav)).flatten(0, 1))
+        semantic_parts.append(teacher.phone_net(teacher.columns(wav))[1].flatten(0, 1))
+        count, step = count + len(acoustic_parts[-1]), step + 1
+    sound, features = torch.cat(acoustic_parts)[:frames], torch.cat(semantic_parts)[:frames]
+    teacher.mean.copy_(sound.mean(0))
+    centred = sound - teacher.mean
+    vectors = torch.linalg.eigh(centred.T @ centred / len(centred))[1]
+    teacher.basis.copy_(vectors.flip(1)[:, : teacher.basis.shape[1]])
+    acoustic = centred @ teacher.basis
+    teacher.semantic_mean.copy_(features.mean(0))
+    semantic_latent = features - teacher.semantic_mean
+    teacher.scales.copy_(torch.stack([semantic_latent.std(), acoustic.std()]))
+    return semantic_latent / teacher.scales[0], acoustic / teacher.scales[1]
