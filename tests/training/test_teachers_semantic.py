@@ -8,6 +8,8 @@ import soxr
 import torch
 
 from minimoshi.training.teachers import SpeechTeacher, open_teacher
+from minimoshi.training.teachers import phones as phones_module
+from minimoshi.training.teachers import selfsupervised as selfsupervised_module
 from minimoshi.training.teachers.compare import LinearProbe, compare, draw_crops, open_features, table
 from minimoshi.training.teachers.interface import corpus_batches, to_16_khz
 from minimoshi.training.teachers.phones import PhoneTeacher, PhoneTeacherConfig, train_phone_teacher
@@ -113,6 +115,15 @@ def test_the_phone_teacher_names_phones_and_loads_as_it_was(corpus, tmp_path):
     teacher.save_pretrained(tmp_path / "phones")
     for place in (tmp_path / "phones", tmp_path / "phones" / "model.safetensors"):
         torch.testing.assert_close(open_teacher(f"phones:{place}")(wav), teacher(wav))
+
+
+def test_the_commands_leave_teachers_that_open(corpus, tmp_path, capsys):
+    options = {"phones": [], "selfsupervised": ["--rounds", "1"]}
+    for module, kind in ((phones_module, "phones"), (selfsupervised_module, "selfsupervised")):
+        module.main(["--corpus", str(corpus), "--out", str(tmp_path / kind), "--steps", "1", *options[kind]])
+        assert open_teacher(f"{kind}:{tmp_path / kind}")(some_sound()).shape[:2] == (2, 6)
+    printed = capsys.readouterr().out
+    assert "frame accuracy" in printed and "round 1, step 1" in printed
 
 
 def test_the_phone_network_of_a_decoupled_run_is_a_teacher(tmp_path):

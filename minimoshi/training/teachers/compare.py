@@ -136,11 +136,11 @@ def table(rows: Sequence[Row], labels: dict[str, str] | None = None) -> str:
     return "\n".join(lines)
 
 
-def trained_teachers(corpus: Path, parts: list[str], out: Path, seconds: float, steps: int) -> dict[str, str]:
+def trained_teachers(corpus: Path, parts: list[str], out: Path, phone_steps: int, steps: int) -> dict[str, str]:
     """Train what is not in `out` yet; returns label -> spec."""
     phones, selfsupervised = out / "phones", out / "selfsupervised"
     if not (phones / CONFIG).exists():
-        teacher, _ = train_phone_teacher(corpus_batches(corpus, 16, 24, parts), seconds)
+        teacher, _ = train_phone_teacher(corpus_batches(corpus, 16, 24, parts), 0, steps=phone_steps)
         teacher.save_pretrained(phones)
     if not (selfsupervised / CONFIG).exists():
         train_selfsupervised(corpus_batches(corpus, 8, 32, parts), steps=steps, folder=selfsupervised)
@@ -159,7 +159,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--heldout", type=Path, help="the same voices, other sentences; default CORPUS/../heldout")
     parser.add_argument("--out", type=Path, help="folder of the trained teachers; default CORPUS/../teachers")
     parser.add_argument("--voices", nargs="+", default=["heart", "crowd"], help="parts of the corpus")
-    parser.add_argument("--seconds", type=float, default=60.0, help="to train a phone network that is missing")
+    parser.add_argument("--phone-steps", type=int, default=600, help="to train a phone network that is missing")
     parser.add_argument("--steps", type=int, default=500, help="of each round, to train a missing self-supervised one")
     parser.add_argument("teachers", nargs="*", help="short names of further teachers, for example wavlm:FOLDER")
     options = parser.parse_args(arguments)
@@ -169,7 +169,7 @@ def main(arguments: list[str] | None = None) -> None:
     train = draw_crops(corpus_batches(options.corpus, 16, frames, voices, augment=False), 20, seed=0)
     test = {v: draw_crops(corpus_batches(heldout, 16, frames, [v], augment=False), 5, seed=1) for v in voices}
     taught = trained_teachers(
-        options.corpus, voices, options.out or options.corpus.parent / "teachers", options.seconds, options.steps
+        options.corpus, voices, options.out or options.corpus.parent / "teachers", options.phone_steps, options.steps
     )
     named = {"mel patch": "mel", "cepstrum (MFCC)": "mfcc"} | taught | {"Whisper tiny.en": "whisper"}
     named |= {spec: spec for spec in options.teachers}

@@ -216,7 +216,7 @@ def masked_loss(scores: Tensor, units: Tensor, mask: Tensor, heard: float = HEAR
     """Cross-entropy of the hidden columns plus `heard` times that of the others, and accuracy on the hidden ones.
 
     scores [B, T, V], units [B, T], mask [B, T]. Guessing what is hidden teaches how speech goes on; naming what is
-    heard is the easy part, which gives a small network something to hold on to in its first minutes.
+    heard, the easy part, asks the network not to forget the sound itself. HuBERT, with days of training, leaves it out.
     """
     hidden = F.cross_entropy(scores[mask], units[mask])
     others = F.cross_entropy(scores[~mask], units[~mask], reduction="sum") / (~mask).sum().clamp(min=1)
