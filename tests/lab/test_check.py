@@ -145,8 +145,9 @@ def test_a_verdict_neither_depends_on_the_global_seed_nor_moves_it() -> None:
     assert torch.equal(first, second)
 
 
-def test_every_exercise_has_a_solution_here() -> None:
-    assert set(SOLUTIONS) == set(check.EXERCISES)
+def test_every_exercise_of_the_first_notebooks_has_a_solution_here() -> None:
+    """The codec's notebooks keep theirs in files of their own, beside this one."""
+    assert set(SOLUTIONS) == {n for n, e in check.EXERCISES.items() if e.notebook in ("00", "01", "03")}
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)
