@@ -141,7 +141,7 @@ def test_a_card_is_not_overwritten_unasked(codec, test_set, tmp_path, made):
 
 def test_what_is_missing_is_named(monkeypatch):
     monkeypatch.setattr(report, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match="pip install pesq pystoi faster-whisper, or"):
+    with pytest.raises(ImportError, match="needs pesq, pystoi, faster-whisper: pip install"):
         report.check_packages(quick=True, baselines=False)
     with pytest.raises(ImportError, match="resemblyzer"):
         report.check_packages(quick=False, baselines=False)

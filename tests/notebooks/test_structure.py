@@ -1,5 +1,6 @@
 """Every notebook keeps to the skeleton of the course: a reader who knows one finds the way in all."""
 
+import html
 import re
 import statistics
 import subprocess
@@ -153,7 +154,7 @@ def test_pictures_are_described_and_sounds_have_their_words(path: Path) -> None:
             sounds += 1
             assert re.fullmatch(r"▶ .+: “.+” \([\d.]+ s, \d+ Hz\)", data["text/plain"])
             said = re.search(r"“(.+)”", data["text/plain"]).group(1)
-            assert said.split()[0].strip("[]") in data["text/html"]
+            assert said.split()[0].strip("[]") in html.unescape(data["text/html"])
         assert "image/svg+xml" not in data
     assert 6 <= pictures <= 14 and sounds >= 1
 
