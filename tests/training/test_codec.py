@@ -115,7 +115,7 @@ def test_a_process_that_is_shot_goes_on_from_its_checkpoint(tmp_path):
     """SIGKILL, whenever it comes: the folder still holds a checkpoint, and the run ends as another does."""
     script = (
         "import sys; from tests.training.test_codec import *\n"
-        "train_codec(RunFolder(sys.argv[1]), 'run', training(steps=40), HELD_OUT, check_every=10, save_every=1)"
+        "train_codec(RunFolder(sys.argv[1]), 'run', training(steps=14), HELD_OUT, check_every=7, save_every=1)"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "shot")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -126,12 +126,12 @@ def test_a_process_that_is_shot_goes_on_from_its_checkpoint(tmp_path):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert RunFolder(tmp_path / "shot").load("run")["step"] < 40
+    assert RunFolder(tmp_path / "shot").load("run")["step"] < 14
     results = []
     for name in ("shot", "whole"):
         torch.set_num_threads(1)
         results.append(
-            train_codec(RunFolder(tmp_path / name), "run", training(steps=40), HELD_OUT, check_every=10, save_every=20)
+            train_codec(RunFolder(tmp_path / name), "run", training(steps=14), HELD_OUT, check_every=7, save_every=7)
         )
     for (name, a), b in zip(results[0].state_dict().items(), results[1].state_dict().values(), strict=True):
         assert torch.equal(a, b), name

@@ -95,7 +95,7 @@ def test_teachers_need_no_future():
 def test_silence_is_zero():
     teacher, silence = SpeechTeacher(dim=12), torch.zeros(1, 1, 1920)
     assert float(teacher.columns(silence).abs().max()) < 0.01
-    assert float(teacher.loudness(silence).abs().max()) < 0.02
+    assert float(teacher.loudness(silence).abs().max()) < 0.05  # a whole voice is near 2
 
 
 def test_loudness_of_a_sound_ten_times_as_strong_is_twice():
