@@ -106,43 +106,38 @@ class CodecRecipe(Config):
         return CodebookOptions(self.ema_decay, self.revive_below, self.revive_every, self.quantised, self.level_dropout)
 
 
+_TINY = dict(  # what ships: after the decoupled stages the decoder gets used to its encoder's own tokens
+    preset="tiny",
+    start="decoupled",
+    steps=6300,
+    batch=4,
+    seconds=1.28,
+    train_encoder=False,
+    lr=1.5e-3,
+    betas=(0.8, 0.95),
+    muon_lr=0.015,
+    mel=1.0,
+    spectral=1.0,
+    adversarial=0.0,
+    feature=0.0,
+    level_dropout=0.1,
+)
+_WITH_CRITIC = dict(  # from the shipped codec on, with a small critic in every second step
+    start="tiny",
+    steps=3000,
+    lr=4e-4,
+    muon_lr=0.004,
+    adversarial=0.5,
+    feature=0.5,
+    critic_filters=8,
+    critic_scales=((1024, 256), (512, 128), (256, 64)),
+    critic_seconds=0.32,
+    critic_every=2,
+)
+
 CodecRecipe.RECIPES = {
     "paper": dict(),  # adversarial losses only, as Mimi's final model
     "reconstruction": dict(mel=2.0, waveform=0.1),  # the paper's baseline, as AudioCraft trains its codecs
-    "tiny": dict(  # what ships: after the decoupled stages the decoder gets used to its encoder's own tokens
-        preset="tiny",
-        start="decoupled",
-        steps=6300,
-        batch=4,
-        seconds=1.28,
-        train_encoder=False,
-        lr=1.5e-3,
-        betas=(0.8, 0.95),
-        muon_lr=0.015,
-        mel=1.0,
-        spectral=1.0,
-        adversarial=0.0,
-        feature=0.0,
-        level_dropout=0.1,
-    ),
-    "tiny-adversarial": dict(  # from the shipped codec on, with a small critic in every second step
-        preset="tiny",
-        start="tiny",
-        steps=3000,
-        batch=4,
-        seconds=1.28,
-        train_encoder=False,
-        lr=4e-4,
-        betas=(0.8, 0.95),
-        muon_lr=0.004,
-        mel=1.0,
-        spectral=1.0,
-        adversarial=0.5,
-        feature=0.5,
-        level_dropout=0.1,
-        critic_filters=8,
-        critic_scales=((1024, 256), (512, 128), (256, 64)),
-        critic_seconds=0.32,
-        critic_every=2,
-    ),
+    "tiny": _TINY,
+    "tiny-adversarial": _TINY | _WITH_CRITIC,
 }
