@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ..config import MimiConfig
 from ..data.voices import PHONES
 from ..mimi import MimiAudioCodec
 from ..nn import Transformer
@@ -132,8 +133,9 @@ class CodecTraining:
         self.average = None
         if recipe.weight_ema:
             self.average = AveragedModel(self.codec, multi_avg_fn=get_ema_multi_avg_fn(recipe.weight_ema))
+        self.mel_loss = MelLoss().to(device)
         self.losses = {
-            "mel": MelLoss().to(device),
+            "mel": self.mel_loss,
             "spectral": SpectralLoss().to(device),
             "waveform": WaveformLoss(recipe.waveform_below).to(device),
         }
@@ -172,10 +174,11 @@ class CodecTraining:
         if step == recipe.quantise_from and recipe.train_encoder and recipe.fit_frames:
             self.fit_codebooks()
         wav, phones = (x.to(self.device) for x in self.batches(rng, False))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            with torch.set_grad_enabled(recipe.train_encoder):
-                latent = self.codec.to_latent(wav)
-            found = self.learner(latent, generator, quantised=0.0 if step < recipe.quantise_from else None)
+        with self._half(), torch.set_grad_enabled(recipe.train_encoder):
+            latent = self.codec.to_latent(wav)
+        # codebooks are averages over many steps, so they are kept in single precision
+        found = self.learner(latent.float(), generator, quantised=0.0 if step < recipe.quantise_from else None)
+        with self._half():
             sound = self.codec.from_latent(found.latent)
         sound = sound.float()
         self.counts.add(found.codes)
@@ -187,6 +190,10 @@ class CodecTraining:
         on_latent = self._latent_losses(found, wav, phones, step)
         self._descend(step, sound, on_sound, on_latent)
         return values | {name: float(loss.detach()) for name, loss in {**on_sound, **on_latent}.items()}
+
+    def _half(self) -> torch.autocast:
+        """Where the recipe asks for it, the convolutions and transformers work in bfloat16."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
 
     def _latent_losses(self, found: Quantised, wav: Tensor, phones: Tensor, step: int) -> dict[str, Tensor]:
         if not self.recipe.train_encoder:
@@ -271,11 +278,10 @@ class CodecTraining:
     @torch.no_grad()
     def check(self, held_out: dict[str, Tensor]) -> dict[str, float]:
         """Mel loss of each held-out speaker with all codebooks, and how evenly the codes were used."""
-        codec, loss = self.result(), MelLoss().to(self.device)
-        values = {}
+        codec, values = self.result(), {}
         for name, wav in held_out.items():
             wav = wav.to(self.device)
-            values[f"{name}_held_out"] = float(loss(codec.decode(codec.encode(wav))[:, 0], wav[:, 0]))
+            values[f"{name}_held_out"] = float(self.mel_loss(codec.decode(codec.encode(wav))[:, 0], wav[:, 0]))
         return values | self.counts.take() | {"revived": int(self.learner.revived)}
 
     @torch.no_grad()
@@ -283,6 +289,17 @@ class CodecTraining:
         """The first crop of each held-out speaker, encoded and decoded: sounds [S]."""
         codec = self.result()
         return {name: codec.decode(codec.encode(wav[:1].to(self.device)))[0, 0] for name, wav in held_out.items()}
+
+
+def load_result(folder: RunFolder, name: str, config: MimiConfig) -> MimiAudioCodec:
+    """The codec of the last checkpoint of `name`, as `CodecTraining.result` gives it, without data or teacher."""
+    parts = folder.load(name)["parts"]
+    codec = MimiAudioCodec(config)
+    codec.load_state_dict(parts["codec"])
+    averaged = {key.removeprefix("module."): tensor for key, tensor in parts.get("average", {}).items()}
+    weights = dict(codec.named_parameters())
+    codec.load_state_dict({key: tensor for key, tensor in averaged.items() if key in weights}, strict=False)
+    return codec.eval()
 
 
 def train_codec(

@@ -151,10 +151,9 @@ class _Stages:
     def _export(self) -> None:
         import torch
 
-        training = self._training()
-        saved = self.folder.load("end-to-end")["parts"]
-        for name, part in training.parts().items():
-            part.load_state_dict(saved[name])
+        from .codec import load_result
+
         target = self.options.export_to or self.folder.path / "mimi"
-        training.result().save_pretrained(target, dtype=torch.float16)
+        codec = load_result(self.folder, "end-to-end", self.recipe.codec)
+        codec.save_pretrained(target, dtype=torch.float16)
         print(f"the codec -> {target}")

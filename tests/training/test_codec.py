@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from minimoshi.mimi import MimiAudioCodec
-from minimoshi.training.codec import CodecTraining, train_codec
+from minimoshi.training.codec import CodecTraining, load_result, train_codec
 from minimoshi.training.init import scaled_init
 from minimoshi.training.loop import RunFolder
 from minimoshi.training.recipe import CodecRecipe
@@ -64,6 +64,8 @@ def test_it_learns_and_its_codec_loads(tmp_path):
     loaded = MimiAudioCodec.from_pretrained(tmp_path / "mimi")
     wav = HELD_OUT["tone"]
     assert torch.equal(loaded.encode(wav), codec.encode(wav))
+    again = load_result(RunFolder(tmp_path), "end-to-end", CODEC)
+    assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), codec.state_dict().values(), strict=True))
     assert len(list((tmp_path / "samples" / "end-to-end").glob("tone_*.flac"))) == 3
 
 
@@ -171,6 +173,14 @@ def test_distillation_makes_the_first_level_name_the_phone():
     run = training(semantic=5.0, distillation="phones", steps=30, lr=2e-2, warm_up=1)
     losses = [run.step(number)["semantic"] for number in range(30)]
     assert losses[-1] < 0.3 * losses[0]
+
+
+def test_half_the_bits_learn_too():
+    """bfloat16 is for GPUs, but its arithmetic runs anywhere: the codebooks keep single precision all the same."""
+    run = training(precision="bfloat16", semantic=1.0, distillation="phones", adversarial=1.0, feature=1.0, **CRITIC)
+    losses = [run.step(number) for number in range(12)]
+    assert losses[-1]["mel"] < losses[0]["mel"]
+    assert run.codec.quantizer.acoustic.embedding_sum.dtype == torch.float32
 
 
 def test_without_the_balancer_weights_are_factors():
