@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..config import Config, MimiConfig
 from ..mimi import MimiAudioCodec
-from .codebooks import kmeans, residual_kmeans, usage
+from .codebooks import kmeans, nearest, residual_kmeans, usage
 from .init import scaled_init
 from .loop import RunFolder, step_seed, train
 from .losses import MelLoss
@@ -79,7 +79,7 @@ class DecoupledRun:
         books, counts = residual_kmeans(acoustic, config.n_codebooks - 1, config.codebook_size)
         residual = acoustic
         for level, book in enumerate(books):
-            residual = residual - book[(residual @ book.T - book.square().sum(1) / 2).argmax(1)]
+            residual = residual - book[nearest(residual, book)]
             left_over = float(residual.square().mean() / acoustic.square().mean())
             perplexity = usage(counts[level], config.codebook_size).perplexity
             self.folder.log("teachers", level=level + 1, left_over=left_over, perplexity=perplexity)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
@@ -33,7 +31,7 @@ MOSHI = "heart"  # the part that is left as it is: Moshi's own voice
 WEIGHTS = {"heart": 0.45, "crowd": 0.2, "slt": 0.04, "rms": 0.04, "kal16": 0.03}
 HUMAN_WEIGHT = 0.24  # shared by all folders of recordings
 
-# a source of batches: (rng, only speech with known phones) -> wav [B, 1, S], phones int64 [B, F]
+# a source of batches: (rng, only speech with known phones) -> wav [B, 1, S], phones int64 [B, F], -100 if unknown
 Batches = Callable[[np.random.Generator, bool], tuple[Tensor, Tensor]]
 
 
@@ -46,21 +44,6 @@ def make_corpus(
         log(part=part.name, clips=len(rows), minutes=sum(row["samples"] for row in rows) / SAMPLE_RATE / 60)
     for part in HELD_OUT:
         build_part(folder / "heldout", part, seed=seed + 1000, held_out=True)
-    export_clips(folder / "heldout", folder / "heldout_clips")
-
-
-def export_clips(corpus: Path, folder: Path) -> None:
-    """Write a corpus as single FLAC files with a transcripts.json, the form that the evaluation reads."""
-    folder.mkdir(exist_ok=True)
-    transcripts = []
-    for index_file in sorted(corpus.glob("*.jsonl")):
-        sound = np.memmap(index_file.with_suffix(".i16"), "<i2", "r")
-        for row in map(json.loads, index_file.read_text().splitlines()):
-            name = f"{index_file.stem}_{row['index']:04d}.flac"
-            clip = sound[row["offset"] : row["offset"] + row["samples"]]
-            soundfile.write(folder / name, clip, SAMPLE_RATE, subtype="PCM_16")
-            transcripts.append({"file": name, "text": row["text"], "speaker": index_file.stem, "language": "en"})
-    (folder / "transcripts.json").write_text(json.dumps(transcripts, indent=1) + "\n")
 
 
 def corpus_crops(folder: Path, augment: bool = True) -> SpeechCrops:

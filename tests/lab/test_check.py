@@ -5,7 +5,8 @@ import torch
 from torch.nn.functional import conv1d, pad
 
 from minimoshi.lab import check
-from minimoshi.lab.check.core import NOT_TRIED, RIGHT, WRONG
+from minimoshi.lab.check.core import NOT_TRIED, RIGHT
+from tests.exercises import assert_named, assert_right, of_notebooks
 
 
 def fold(hz, rate):
@@ -147,23 +148,18 @@ def test_a_verdict_neither_depends_on_the_global_seed_nor_moves_it() -> None:
 
 def test_every_exercise_of_the_first_notebooks_has_a_solution_here() -> None:
     """The codec's notebooks keep theirs in files of their own, beside this one."""
-    assert set(SOLUTIONS) == {n for n, e in check.EXERCISES.items() if e.notebook in ("00", "01", "03")}
+    assert set(SOLUTIONS) == of_notebooks("00", "01", "03")
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)
 @pytest.mark.parametrize("seed", [0, 7])
 def test_solutions_are_right(name: str, seed: int) -> None:
-    verdict = check.EXERCISES[name].verdict(SOLUTIONS[name], seed)
-    assert verdict.state == RIGHT, verdict
-    assert verdict.message and not verdict.hint
+    assert_right(name, SOLUTIONS[name], seed)
 
 
 @pytest.mark.parametrize(("name", "answer", "said"), MISTAKES, ids=lambda value: str(value)[:24])
 def test_mistakes_are_named_and_answered_with_a_hint(name: str, answer: object, said: str) -> None:
-    verdict = check.EXERCISES[name].verdict(answer)
-    assert verdict.state == WRONG
-    assert said in verdict.message
-    assert verdict.hint
+    assert_named(name, answer, said)
 
 
 class Stub:

@@ -7,9 +7,10 @@ from torch.nn.functional import conv_transpose1d
 from minimoshi.config import MimiConfig
 from minimoshi.lab import check
 from minimoshi.lab.check.convolutional import MIMI, ORDER
-from minimoshi.lab.check.core import NOT_TRIED, RIGHT, WRONG
+from minimoshi.lab.check.core import NOT_TRIED
 from minimoshi.mimi import MimiAudioCodec
 from minimoshi.nn import StreamingConv1d
+from tests.exercises import assert_named, assert_right, of_notebooks
 
 
 def walk(layers):
@@ -95,23 +96,18 @@ MISTAKES = [
 
 
 def test_every_exercise_of_the_notebook_is_tried_here() -> None:
-    assert set(SOLUTIONS) == {name for name, e in check.EXERCISES.items() if e.notebook == "04"}
+    assert set(SOLUTIONS) == of_notebooks("04")
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)
 @pytest.mark.parametrize("seed", [0, 7])
 def test_solutions_are_right(name: str, seed: int) -> None:
-    verdict = check.EXERCISES[name].verdict(SOLUTIONS[name], seed)
-    assert verdict.state == RIGHT, verdict
-    assert verdict.message and not verdict.hint
+    assert_right(name, SOLUTIONS[name], seed)
 
 
 @pytest.mark.parametrize(("name", "answer", "said"), MISTAKES, ids=lambda value: str(value)[:24])
 def test_mistakes_are_named_and_answered_with_a_hint(name: str, answer: object, said: str) -> None:
-    verdict = check.EXERCISES[name].verdict(answer)
-    assert verdict.state == WRONG
-    assert said in verdict.message
-    assert verdict.hint
+    assert_named(name, answer, said)
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)

@@ -5,8 +5,9 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from minimoshi.lab import check
-from minimoshi.lab.check.core import NOT_TRIED, RIGHT, WRONG
+from minimoshi.lab.check.core import NOT_TRIED, RIGHT
 from minimoshi.lab.check.mimi import encoders
+from tests.exercises import assert_named, assert_right, of_notebooks
 
 FRAME = 1920
 
@@ -77,17 +78,12 @@ MISTAKES = [
 @pytest.mark.parametrize("name", SOLUTIONS)
 @pytest.mark.parametrize("seed", [0, 7])
 def test_solutions_are_right(name: str, seed: int) -> None:
-    verdict = check.EXERCISES[name].verdict(SOLUTIONS[name], seed)
-    assert verdict.state == RIGHT, verdict
-    assert verdict.notebook == "06" and verdict.message and not verdict.hint
+    assert_right(name, SOLUTIONS[name], seed)
 
 
 @pytest.mark.parametrize(("name", "answer", "said"), MISTAKES, ids=lambda value: str(value)[:24])
 def test_mistakes_are_named_and_answered_with_a_hint(name: str, answer: object, said: str) -> None:
-    verdict = check.EXERCISES[name].verdict(answer)
-    assert verdict.state == WRONG
-    assert said in verdict.message
-    assert verdict.hint
+    assert_named(name, answer, said)
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)
@@ -97,7 +93,7 @@ def test_a_stub_is_not_tried(name: str) -> None:
 
 
 def test_every_exercise_of_the_notebook_has_a_solution_here() -> None:
-    assert set(SOLUTIONS) == {name for name, exercise in check.EXERCISES.items() if exercise.notebook == "06"}
+    assert set(SOLUTIONS) == of_notebooks("06")
 
 
 def test_answers_may_be_written_as_people_write_them() -> None:

@@ -5,7 +5,8 @@ import torch
 from torch.nn.functional import one_hot
 
 from minimoshi.lab import check
-from minimoshi.lab.check.core import NOT_TRIED, RIGHT, WRONG
+from minimoshi.lab.check.core import NOT_TRIED, RIGHT
+from tests.exercises import assert_named, assert_right, of_notebooks
 
 
 def differences(points, codes):
@@ -87,9 +88,7 @@ MISTAKES = [
 @pytest.mark.parametrize("name", SOLUTIONS)
 @pytest.mark.parametrize("seed", [0, 7, 123])
 def test_solutions_are_right(name: str, seed: int) -> None:
-    verdict = check.EXERCISES[name].verdict(SOLUTIONS[name], seed)
-    assert verdict.state == RIGHT, verdict
-    assert verdict.notebook == "05" and verdict.message and not verdict.hint
+    assert_right(name, SOLUTIONS[name], seed)
 
 
 def test_the_way_without_a_large_difference_is_right_too() -> None:
@@ -98,13 +97,14 @@ def test_the_way_without_a_large_difference_is_right_too() -> None:
 
 @pytest.mark.parametrize(("name", "answer", "said"), MISTAKES)
 def test_mistakes_are_named_and_answered_with_a_hint(name: str, answer: object, said: str) -> None:
-    verdict = check.EXERCISES[name].verdict(answer)
-    assert verdict.state == WRONG
-    assert said in verdict.message
-    assert verdict.hint
+    assert_named(name, answer, said)
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)
 def test_a_stub_is_not_tried(name: str) -> None:
     for stub in (lambda *given: ..., lambda *given: (..., ...)):
         assert check.EXERCISES[name].verdict(stub).state == NOT_TRIED
+
+
+def test_every_exercise_of_the_notebook_has_a_solution_here() -> None:
+    assert set(SOLUTIONS) == of_notebooks("05")

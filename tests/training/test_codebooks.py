@@ -1,10 +1,10 @@
-"""How codebooks learn: running averages, dead codes, straight-through, dropout, the un-quantised share."""
+"""How codebooks learn: k-means, running averages, dead codes, straight-through, dropout, the un-quantised share."""
 
 import pytest
 import torch
 
 from minimoshi.mimi.quantizer import SplitResidualVectorQuantizer
-from minimoshi.training.codebooks import CodebookLearner, CodebookOptions, nearest, usage
+from minimoshi.training.codebooks import CodebookLearner, CodebookOptions, kmeans, nearest, residual_kmeans, usage
 from tests.speech_toys import CODEC
 
 EXACT = CodebookOptions(quantised=1.0)
@@ -29,6 +29,43 @@ def error(model: CodebookLearner, x: torch.Tensor) -> float:
     group = model.quantizer.acoustic
     wanted = group.input_proj(x.transpose(1, 2))
     return float((wanted - group.lookup(group.quantize(wanted))).square().sum() / wanted.square().sum())
+
+
+def clusters(count: int = 3, each: int = 100, spread: float = 0.05) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(count, 4, generator=generator) * 3
+    noise = torch.randn(count, each, 4, generator=generator) * spread
+    return centres, (centres[:, None] + noise).flatten(0, 1)
+
+
+def test_kmeans_finds_the_clusters():
+    centres, points = clusters()
+    runs = [kmeans(points, 3, seed=seed) for seed in range(10)]
+    for _, counts in runs:
+        assert counts.sum() == len(points) and (counts > 0).all()
+    # a bad start may split one cluster and join two others; of ten starts one at least finds them all
+    assert min(float(torch.cdist(centres, found).min(1).values.max()) for found, _ in runs) < 0.1
+
+
+def test_kmeans_needs_enough_points():
+    with pytest.raises(ValueError, match="8 centroids need at least as many points, got 3"):
+        kmeans(torch.randn(3, 4), 8)
+
+
+def test_nearest_is_nearest():
+    points, centroids = torch.randn(50, 6), torch.randn(9, 6)
+    assert torch.equal(nearest(points, centroids), torch.cdist(points, centroids).argmin(1))
+
+
+def test_every_level_leaves_less():
+    points = torch.randn(2000, 8, generator=torch.Generator().manual_seed(0))
+    books, usages = residual_kmeans(points, 4, 16)
+    assert books.shape == (4, 16, 8) and usages.shape == (4, 16)
+    residual, errors = points, [float(points.square().mean())]
+    for book in books:
+        residual = residual - book[nearest(residual, book)]
+        errors.append(float(residual.square().mean()))
+    assert all(after < 0.85 * before for before, after in zip(errors, errors[1:], strict=False))
 
 
 def test_usage_of_an_even_a_half_and_a_dead_codebook():

@@ -1,4 +1,4 @@
-"""Teachers: k-means, principal components, and targets that need no future."""
+"""Teachers: principal components, and targets that need no future."""
 
 import numpy as np
 import pytest
@@ -8,49 +8,9 @@ from minimoshi.data.corpus import SpeechCrops
 from minimoshi.training.teachers import (
     SpeechTeacher,
     fit_statistics,
-    kmeans,
-    nearest,
-    residual_kmeans,
     train_phone_net,
 )
 from tests.speech_toys import toy_corpus
-
-
-def clusters(count: int = 3, each: int = 100, spread: float = 0.05) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(count, 4, generator=generator) * 3
-    noise = torch.randn(count, each, 4, generator=generator) * spread
-    return centres, (centres[:, None] + noise).flatten(0, 1)
-
-
-def test_kmeans_finds_the_clusters():
-    centres, points = clusters()
-    runs = [kmeans(points, 3, seed=seed) for seed in range(10)]
-    for _, usage in runs:
-        assert usage.sum() == len(points) and (usage > 0).all()
-    # a bad start may split one cluster and join two others; of ten starts one at least finds them all
-    assert min(float(torch.cdist(centres, found).min(1).values.max()) for found, _ in runs) < 0.1
-
-
-def test_kmeans_needs_enough_points():
-    with pytest.raises(ValueError, match="8 centroids need at least as many points, got 3"):
-        kmeans(torch.randn(3, 4), 8)
-
-
-def test_nearest_is_nearest():
-    points, centroids = torch.randn(50, 6), torch.randn(9, 6)
-    assert torch.equal(nearest(points, centroids), torch.cdist(points, centroids).argmin(1))
-
-
-def test_every_level_leaves_less():
-    points = torch.randn(2000, 8, generator=torch.Generator().manual_seed(0))
-    books, usages = residual_kmeans(points, 4, 16)
-    assert books.shape == (4, 16, 8) and usages.shape == (4, 16)
-    residual, errors = points, [float(points.square().mean())]
-    for book in books:
-        residual = residual - book[nearest(residual, book)]
-        errors.append(float(residual.square().mean()))
-    assert all(after < 0.85 * before for before, after in zip(errors, errors[1:], strict=False))
 
 
 @pytest.fixture

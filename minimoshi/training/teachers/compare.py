@@ -23,7 +23,8 @@ from torch.nn import functional as F
 from ...checkpoint import CONFIG
 from ...config import SAMPLE_RATE
 from ...data.voices import PHONES
-from .interface import FRAME_SIZE, Batches, corpus_batches, open_teacher
+from ..speech import Batches
+from .interface import FRAME_SIZE, corpus_batches, open_teacher
 from .phone_net import BANDS, COLUMNS, MelColumns, patches
 from .phones import train_phone_teacher
 from .selfsupervised import Cepstrum, train_selfsupervised

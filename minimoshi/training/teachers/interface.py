@@ -7,7 +7,6 @@ teacher it is; all are opened by a short name with `open_teacher`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -18,11 +17,9 @@ from torch.nn import functional as F
 
 from ...config import SAMPLE_RATE
 from ...data.corpus import SpeechCrops
+from ..speech import MOSHI, Batches, batches
 
 FRAME_SIZE = 1920  # samples of one frame of 80 ms
-Batches = Callable[
-    [np.random.Generator, bool], tuple[Tensor, Tensor]
-]  # (rng, spoken) -> wav [B, 1, S], phones [B, F], -100 where they are not known
 
 
 class Teacher(Protocol):
@@ -107,10 +104,4 @@ def corpus_batches(
     if not names:
         raise FileNotFoundError(f"{folder} holds no speech (NAME.jsonl, NAME.i16); make it with build_part")
     lengths = {name: float((Path(folder) / f"{name}.i16").stat().st_size) for name in names}
-    crops = SpeechCrops(folder, lengths, steady=("heart",), augment=augment)
-
-    def draw(rng: np.random.Generator, spoken: bool = False) -> tuple[Tensor, Tensor]:
-        wav, phones = crops.batch(rng, size, frames * FRAME_SIZE, spoken)
-        return torch.from_numpy(wav), torch.from_numpy(phones)
-
-    return draw
+    return batches(SpeechCrops(folder, lengths, steady=(MOSHI,), augment=augment), size, frames * FRAME_SIZE)

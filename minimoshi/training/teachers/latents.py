@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ..losses import LogMel
-from .interface import FRAME_SIZE, Batches
+from ..speech import Batches
+from .interface import FRAME_SIZE
 from .phone_net import COLUMNS, MelColumns, PhoneNet, patches
 
 BANDS, LOUDNESS = 80, 0.3  # of the acoustic patch: mel bands, and the power that turns magnitude into loudness

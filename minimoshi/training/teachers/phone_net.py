@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from ...data.voices import PHONES
 from ...nn import StreamingConv1d
 from ..losses import LogMel
-from .interface import FRAME_SIZE, Batches
+from ..speech import Batches
+from .interface import FRAME_SIZE
 
 BANDS, COLUMNS = 56, 4  # of the log-mel patch of one frame: 20 ms columns
 

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from ...checkpoint import CONFIG, WEIGHTS, Pretrained
 from ...config import Config
-from .interface import Batches, check_sound, corpus_batches
+from ..speech import Batches
+from .interface import check_sound, corpus_batches
 from .phone_net import MelColumns, PhoneNet, train_phone_net
 
 

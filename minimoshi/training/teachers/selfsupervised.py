@@ -35,7 +35,8 @@ from ...checkpoint import CONFIG, Pretrained, read_json
 from ...config import Config
 from ..codebooks import kmeans, nearest
 from ..optim import cosine
-from .interface import Batches, check_sound, corpus_batches
+from ..speech import Batches
+from .interface import check_sound, corpus_batches
 from .phone_net import BANDS, COLUMNS, MelColumns
 
 # ------------------------------------------------------------------------------------------------- cepstrum
