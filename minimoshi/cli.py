@@ -1,4 +1,4 @@
-"""The command line: `minimoshi talk`, `codec`, `train`, `evaluate`, `info`, `doctor`, `bench`, `start`.
+"""The command line: `minimoshi talk`, `codec`, `train`, `evaluate`, `data`, `info`, `doctor`, `bench`, `start`.
 
 A wrong input ends with one line that says what to do and exit status 2; nothing that exists is overwritten unasked.
 """
@@ -30,8 +30,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from .data import command as data
     from .evaluation import command as report
+    from .evaluation.dialogue import command as behaviour
+    from .sampling import Sampling
     from .training import command as training
+    from .training import helium, moshi_command
 
     parser = argparse.ArgumentParser(
         prog="minimoshi", description="An educational reference of Moshi: full-duplex spoken dialogue."
@@ -47,8 +51,18 @@ def _parser() -> argparse.ArgumentParser:
     talk.add_argument(
         "--silence-after", type=float, default=3.0, metavar="S", help="seconds for Moshi to finish (default 3)"
     )
-    talk.add_argument("--temperature", type=float, default=0.8, help="of the audio tokens; 0 is greedy (default 0.8)")
-    talk.add_argument("--text-temperature", type=float, default=0.7, help="of the text tokens (default 0.7)")
+    talk.add_argument(
+        "--temperature",
+        type=float,
+        default=Sampling.temperature,
+        help="of the audio tokens; 0 is greedy (default %(default)s)",
+    )
+    talk.add_argument(
+        "--text-temperature",
+        type=float,
+        default=Sampling.text_temperature,
+        help="of the text tokens (default %(default)s)",
+    )
     _file_options(talk)
     talk.set_defaults(run=_talk)
 
@@ -79,17 +93,25 @@ def _parser() -> argparse.ArgumentParser:
     start.set_defaults(run=_start)
 
     train = commands.add_parser("train", help="train a model from nothing")
-    train_codec = train.add_subparsers(required=True, metavar="WHAT").add_parser(
-        "codec", help="the codec, in stages that can be stopped and started again"
-    )
+    trained = train.add_subparsers(required=True, metavar="WHAT")
+    train_codec = trained.add_parser("codec", help="the codec, in stages that can be stopped and started again")
     training.add_arguments(train_codec)
     train_codec.set_defaults(run=lambda options: training.run(options))
+    train_helium = trained.add_parser("helium", help="the text model and its tokenizer")
+    helium.add_arguments(train_helium)
+    train_helium.set_defaults(run=lambda options: helium.run(options))
+    train_moshi = trained.add_parser("moshi", help="the generator: voices, tokens, conversations, in stages")
+    moshi_command.add_arguments(train_moshi)
+    train_moshi.set_defaults(run=lambda options: moshi_command.run(options))
     evaluate = commands.add_parser("evaluate", help="report cards")
-    evaluate_codec = evaluate.add_subparsers(required=True, metavar="WHAT").add_parser(
-        "codec", help="words, sound and tokens of a codec, beside others"
-    )
+    evaluated = evaluate.add_subparsers(required=True, metavar="WHAT")
+    evaluate_codec = evaluated.add_parser("codec", help="words, sound and tokens of a codec, beside others")
     report.add_arguments(evaluate_codec)
     evaluate_codec.set_defaults(run=lambda options: report.run(options))
+    evaluate_dialogue = evaluated.add_parser("dialogue", help="answers, turns and speech of a model, running freely")
+    behaviour.add_arguments(evaluate_dialogue)
+    evaluate_dialogue.set_defaults(run=lambda options: behaviour.run(options))
+    data.add_commands(commands.add_parser("data", help="stereo dialogues: check them, turn them into tokens"))
 
     for name, what in LATER.items():
         later = commands.add_parser(name, help="(not yet) " + what.split(";")[0])

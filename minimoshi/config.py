@@ -238,7 +238,7 @@ class HeliumConfig(Config):
 
 
 HeliumConfig.PRESETS = {
-    "tiny": dict(dim=256, layers=6, heads=4, hidden=704, context=500, text_card=1000),
+    "tiny": dict(dim=192, layers=4, heads=4, hidden=528, context=250, text_card=1000),
     "small": dict(dim=768, layers=16, heads=12, hidden=2112, context=1500, text_card=8000),
     "full": dict(),
 }
@@ -292,7 +292,7 @@ class DepthConfig(Config):
 
 
 DepthConfig.PRESETS = {
-    "tiny": dict(dim=128, layers=4, heads=4, hidden=352, input_dim=256, card=512, text_card=1000),
+    "tiny": dict(dim=96, layers=2, heads=4, hidden=264, input_dim=192, card=512, text_card=1000),
     "small": dict(dim=512, layers=6, heads=8, hidden=1408, input_dim=768, card=1024, text_card=8000),
     "full": dict(),
 }

@@ -55,7 +55,7 @@ def _write_json(path: Path, value: Any) -> None:
 
 def print_summary(card: dict[str, Any]) -> None:
     """Words, sound and bars, for the screen."""
-    print(_words(card), _sound(card), _bars(card), f"{card['seconds']:.0f} s", sep="\n\n")
+    print(_words(card), _sound(card), bar_table(card["bars"]), f"{card['seconds']:.0f} s", sep="\n\n")
 
 
 def markdown(card: dict[str, Any], rows: list[dict[str, Any]], pictures: dict[str, str]) -> str:
@@ -75,7 +75,7 @@ def markdown(card: dict[str, Any], rows: list[dict[str, Any]], pictures: dict[st
         + _caution(card),
         groups,
         "## Bars",
-        _bars(card),
+        bar_table(card["bars"]),
         "## Words",
         _words(card),
         "## Sound",
@@ -98,18 +98,19 @@ def _caution(card: dict[str, Any]) -> str:
     return f" Fewer than {ENOUGH_CLIPS} clips in {', '.join(few)}: too few to judge by." if few else ""
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
     """A Markdown table, without the columns that hold nothing."""
     kept = [i for i, name in enumerate(head) if not name or any(row[i] != "–" for row in rows)]
     lines = [[line[i] for i in kept] for line in (head, ["---"] * len(head), *rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _number(value: float | None, digits: int = 2) -> str:
+def number(value: float | None, digits: int = 2) -> str:
+    """A number, or a dash for None."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _share(rate: dict[str, float] | None, interval: bool = False) -> str:
+def percent(rate: dict[str, float] | None, interval: bool = False) -> str:
     """A rate in per cent, with its interval if asked for."""
     if rate is None:
         return "–"
@@ -120,18 +121,19 @@ def _share(rate: dict[str, float] | None, interval: bool = False) -> str:
 _SIGNS = {(True, False): "≤", (False, False): "≥", (True, True): "<", (False, True): ">"}
 
 
-def _bars(card: dict[str, Any]) -> str:
+def bar_table(bars: list[dict[str, Any]]) -> str:
+    """What was wanted, what was found. bars: those of `bars.Bar` as dicts, with `passed`."""
     verdict = {True: "reached", False: "**missed**", None: "not measured"}
     rows = [
         [
             bar["what"],
-            f"{_number(bar['value'], 3)}{bar['unit']}",
+            f"{number(bar['value'], 3)}{bar['unit']}",
             f"{_SIGNS[bar['at_most'], bar['strict']]} {bar['limit']:.3g}{bar['unit']}",
             verdict[bar["passed"]],
         ]
-        for bar in card["bars"]
+        for bar in bars
     ]
-    return _table(["bar", "here", "wanted", ""], rows)
+    return table(["bar", "here", "wanted", ""], rows)
 
 
 def _words(card: dict[str, Any]) -> str:
@@ -143,9 +145,9 @@ def _words(card: dict[str, Any]) -> str:
         for judge in card["judges"]:
             wer = {system: found["wer"].get(judge) for system, found in group["systems"].items()}
             lost = group["systems"][best]["added"].get(judge)
-            cells = [_share(wer[ORIGINAL]), _share(wer[best], True), _share(lost, True)]
-            rows.append([name, judge, *cells, *(_share(wer[system]) for system in others)])
-    return _table(head, rows)
+            cells = [percent(wer[ORIGINAL]), percent(wer[best], True), percent(lost, True)]
+            rows.append([name, judge, *cells, *(percent(wer[system]) for system in others)])
+    return table(head, rows)
 
 
 def _sound(card: dict[str, Any]) -> str:
@@ -154,9 +156,9 @@ def _sound(card: dict[str, Any]) -> str:
     for name, group in card["groups"].items():
         for system in (ORIGINAL, best, UNQUANTISED, CODEC2, OPUS):
             if (found := group["systems"].get(system)) and (system != ORIGINAL or "mos" in found):
-                cells = [_number(found.get(key), digits) for key, digits in _MEASURES.items()]
+                cells = [number(found.get(key), digits) for key, digits in _MEASURES.items()]
                 rows.append([name, system_name(system), *cells])
-    return _table(["", "", "STOI", "PESQ", "mel, dB", "MOS", "speaker"], rows)
+    return table(["", "", "STOI", "PESQ", "mel, dB", "MOS", "speaker"], rows)
 
 
 _MEASURES = {"stoi": 3, "pesq": 2, "mel": 2, "mos": 2, "speaker": 3}
@@ -167,21 +169,21 @@ def _levels(card: dict[str, Any]) -> str:
     for name, group in card["groups"].items():
         for system, found in group["systems"].items():
             if system.startswith("codec "):
-                cells = [_number(found.get(key), digits) for key, digits in _MEASURES.items()]
-                rows.append([name, system_name(system), _share(found["wer"].get(card["judges"][0])), *cells])
+                cells = [number(found.get(key), digits) for key, digits in _MEASURES.items()]
+                rows.append([name, system_name(system), percent(found["wer"].get(card["judges"][0])), *cells])
     head = ["", "", f"word error rate, % ({card['judges'][0]})", "STOI", "PESQ", "mel, dB", "MOS", "speaker"]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _tokens(card: dict[str, Any]) -> str:
     tokens, probes = card["tokens"], card["probes"]
     head = ["codebook", "perplexity", "usage", "entropy, bits", "comes back", "after 40 ms"]
     columns = [
-        [_number(p, 0) for p in tokens["perplexity"]],
-        [_number(p / card["codebook_size"], 2) for p in tokens["perplexity"]],
-        [_number(p, 2) for p in tokens["entropy"]],
-        [_number(p, 3) for p in tokens["idempotence"]],
-        [_number(p, 3) for p in tokens["idempotence_40ms"]],
+        [number(p, 0) for p in tokens["perplexity"]],
+        [number(p / card["codebook_size"], 2) for p in tokens["perplexity"]],
+        [number(p, 2) for p in tokens["entropy"]],
+        [number(p, 3) for p in tokens["idempotence"]],
+        [number(p, 3) for p in tokens["idempotence_40ms"]],
     ]
     text = f"{tokens['frames']} frames."
     if probes:
@@ -190,17 +192,17 @@ def _tokens(card: dict[str, Any]) -> str:
             f"speaker ({probes['speaker_chance']:.3f})",
             "ABX error, up to this one",
         ]
-        columns += [[_number(p, 3) for p in probes[key]] for key in ("phone", "speaker", "abx")]
+        columns += [[number(p, 3) for p in probes[key]] for key in ("phone", "speaker", "abx")]
         text += (
             f" Probes on {probes['frames']} of them, {probes['clips']} clips of {len(probes['speakers'])} speakers "
             "whose phones are known."
         )
     if other := card.get("against"):
         head += [f"phone, {other['codec']}", f"ABX, {other['codec']}"]
-        columns += [[_number(p, 3) for p in other[key]] for key in ("phone", "abx")]
+        columns += [[number(p, 3) for p in other[key]] for key in ("phone", "abx")]
     names = ["1 (semantic)", *map(str, range(2, card["quantizers"] + 1))]
     rows = [[name, *cells] for name, *cells in zip(names, *columns, strict=True)]
-    return f"{text}\n\n{_table(head, rows)}"
+    return f"{text}\n\n{table(head, rows)}"
 
 
 def _heard(card: dict[str, Any], rows: list[dict[str, Any]], each: int = 3) -> str:
@@ -209,4 +211,4 @@ def _heard(card: dict[str, Any], rows: list[dict[str, Any]], each: int = 3) -> s
     for group in card["groups"]:
         own = [row for row in rows if row["group"] == group][:each]
         lines += [[group, row["text"], row["systems"][best]["heard"][judge]] for row in own]
-    return _table(["", "said", f"heard after {system_name(best)}"], lines)
+    return table(["", "said", f"heard after {system_name(best)}"], lines)

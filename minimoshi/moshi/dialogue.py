@@ -6,6 +6,8 @@ import functools
 import gc
 import json
 import os
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,14 @@ from torch import Tensor, nn
 
 from ..audio import check_writable, save_audio
 from ..checkpoint import Pretrained, shipped_names
-from ..config import SAMPLE_RATE, MoshiConfig
+from ..config import EPAD_ID, SAMPLE_RATE, MoshiConfig
 from ..mimi import MimiAudioCodec
 from ..text import TextTokenizer
-from ..text.tokenizer import MODEL
+from ..text.tokenizer import MODEL, TextStream
 from .generator import HierarchicalGenerator
+from .grid import UNGENERATED, text_row
+
+FRAMES_PER_WORD = 4  # of words that Moshi is told to say: three a second
 
 
 @dataclass
@@ -100,24 +105,19 @@ class FullDuplexDialogueModel(Pretrained, nn.Module):
                 f"the tokenizer has {self.tokenizer.vocab_size} pieces, the generator only {config.helium.text_card}"
             )
 
-    def session(
-        self,
-        seed: int | None = None,
-        *,
-        temperature: float = 0.8,
-        top_k: int | None = 250,
-        text_temperature: float = 0.7,
-        text_top_k: int | None = 25,
-    ) -> DialogueSession:
-        """Start a conversation. Sessions are independent; equal seeds and sounds give equal answers."""
-        return DialogueSession(
-            self,
-            seed=seed,
-            temperature=temperature,
-            top_k=top_k,
-            text_temperature=text_temperature,
-            text_top_k=text_top_k,
-        )
+    def session(self, seed: int | None = None, **sampling: Any) -> DialogueSession:
+        """Start a conversation. Sessions are independent; equal seeds and sounds give equal answers.
+
+        `sampling`: temperature, top_k, text_temperature, text_top_k and the other fields of `Sampling`.
+        """
+        return DialogueSession(self, seed, **sampling)
+
+    def sessions(self, batch_size: int, *, seeds: Sequence[int | None] | None = None, **sampling: Any) -> DialogueBatch:
+        """Start several conversations that share every step, each with its seed; options as in `session`."""
+        seeds = [None] * batch_size if seeds is None else seeds
+        if batch_size < 1 or len(seeds) != batch_size:
+            raise ValueError(f"expected 1 or more conversations and a seed for each, got {batch_size} and {seeds}")
+        return DialogueBatch(self, seeds, **sampling)
 
     def respond(
         self,
@@ -186,35 +186,124 @@ class FullDuplexDialogueModel(Pretrained, nn.Module):
             self.tokenizer = TextTokenizer(folder / MODEL)
 
 
-class DialogueSession:
-    """One conversation in progress."""
+class DialogueBatch:
+    """Conversations that share every step; each begins, stands still and begins anew on its own."""
 
-    def __init__(self, model: FullDuplexDialogueModel, *, seed: int | None, **sampling: Any):
+    def __init__(self, model: FullDuplexDialogueModel, seeds: Sequence[int | None], **sampling: Any):
         settle_memory()
-        self.model = model
-        self.codec_state = model.codec.initial_state()
-        self.stream = model.generator.stream(seed=seed, **sampling)
-        self.words = model.tokenizer.stream() if model.tokenizer else None
-        # The generator's first call cannot see its codes. Spend it now, so that nothing the user says is lost.
-        self.stream.step(torch.zeros(1, model.config.n_user, dtype=torch.int64, device=self.stream.device))
+        self.model, batch_size = model, len(seeds)
+        self.codec_state = model.codec.initial_state(batch_size)
+        self.stream = model.generator.stream(batch_size, seed=seeds, **sampling)
+        self.words = [self._text_stream() for _ in range(batch_size)]
+        self.forced: list[deque[int]] = [deque() for _ in range(batch_size)]  # text tokens to come, of each row
+        self._spend_first_call(None)
+
+    def start(self, row: int, seed: int | None = None) -> None:
+        """A new conversation in one row; the others do not notice."""
+        if not 0 <= row < len(self.words):
+            raise ValueError(f"rows run from 0 to {len(self.words) - 1}, got {row}")
+        rows = torch.arange(len(self.words), device=self.stream.device) == row
+        self.codec_state.reset(rows)
+        self.stream.restart(row, seed)
+        self.words[row], self.forced[row] = self._text_stream(), deque()
+        self._spend_first_call(rows)
+
+    def speak(self, row: int) -> None:
+        """Make EPAD, "a word begins with the next frame", the next text token: Moshi takes the turn."""
+        self.forced[row].appendleft(EPAD_ID)
+
+    def say(self, row: int, text: str) -> None:
+        """Make these the next words, at the pace of speech; after them Moshi goes on as it likes."""
+        if self.model.tokenizer is None:
+            raise ValueError("this model has no tokenizer; set model.tokenizer = TextTokenizer(path)")
+        words, frame = [], 1  # EPAD comes first
+        for word in text.split():
+            words.append((word, (frame / self.model.codec.frame_rate,) * 2))
+            frame += max(FRAMES_PER_WORD, len(self.model.tokenizer.encode(word)))
+        if words:
+            self.forced[row].extend(text_row(words, self.model.tokenizer, frame).tolist())
 
     @torch.inference_mode()
+    def step(self, pcm: Tensor, active: Tensor | None = None) -> list[Frame | None]:
+        """80 ms of every user, float [B, 1920] in -1..1 -> Moshi's 80 ms for each.
+
+        Rows where `active`, bool [B], is false stand still, whatever their sound, and get None.
+        """
+        codec, config, state = self.model.codec, self.model.config, self.codec_state
+        active = self._checked(pcm, active)
+        if not active.any():
+            return [None] * len(pcm)
+        with state.standing(~active):
+            user_codes = codec.encode(pcm[:, None].to(self.stream.device), state)[:, : config.n_user, 0]
+        out = self.stream.step(user_codes, text=self._forced_text(active), active=active)
+        if out is None:
+            out = user_codes.new_full((len(pcm), 1 + config.dep_q), UNGENERATED)
+        voice, complete = torch.zeros_like(pcm), out[:, 0] != UNGENERATED
+        if complete.any():
+            with state.standing(~complete):
+                heard = codec.decode(out[:, 1:, None].clamp(min=0), state)[:, 0].to(pcm.device)
+            voice = torch.where(complete[:, None].to(pcm.device), heard, voice)
+        return [
+            self._frame(row, voice[row], out[row], user_codes[row]) if active[row] else None for row in range(len(pcm))
+        ]
+
+    def _checked(self, pcm: Tensor, active: Tensor | None) -> Tensor:
+        """The active rows, on the model's device."""
+        batch, size = len(self.words), self.model.codec.frame_size
+        if pcm.shape != (batch, size):
+            raise ValueError(
+                f"expected one frame of {size} samples (80 ms at {SAMPLE_RATE} Hz) for each of {batch} conversations, "
+                f"got {list(pcm.shape[:1])} of shape {list(pcm.shape[1:])}"
+            )
+        if active is None:
+            active = torch.ones(batch, dtype=torch.bool)
+        self.stream.check_active(active)
+        return active.to(self.stream.device)
+
+    def _forced_text(self, active: Tensor) -> Tensor | None:
+        """The text tokens that are to come in this frame, int64 [B]; None when no row has one."""
+        rows = [row for row, tokens in enumerate(self.forced) if tokens and active[row]]
+        if not rows:
+            return None
+        text = torch.full((len(self.forced),), UNGENERATED)
+        for row in rows:
+            text[row] = self.forced[row].popleft()
+        return text.to(self.stream.device)
+
+    def _frame(self, row: int, voice: Tensor, out: Tensor, user_codes: Tensor) -> Frame:
+        token, words = int(out[0]), self.words[row]
+        if token == UNGENERATED:
+            return Frame(voice, None, None, None, user_codes)
+        return Frame(voice, words.push(token) if words else None, token, out[1:], user_codes)
+
+    def _text_stream(self) -> TextStream | None:
+        return self.model.tokenizer.stream() if self.model.tokenizer else None
+
+    def _spend_first_call(self, rows: Tensor | None) -> None:
+        """The generator's first call cannot see its codes: it gets none, so that nothing the user says is lost."""
+        codes = torch.zeros(len(self.words), self.model.config.n_user, dtype=torch.int64, device=self.stream.device)
+        self.stream.step(codes, active=rows)
+
+
+class DialogueSession:
+    """One conversation in progress: a batch of one."""
+
+    def __init__(self, model: FullDuplexDialogueModel, seed: int | None, **sampling: Any):
+        self.model = model
+        self.batch = DialogueBatch(model, [seed], **sampling)
+        self.stream, self.codec_state = self.batch.stream, self.batch.codec_state
+
     def step(self, pcm: Tensor) -> Frame:
         """The user's 80 ms, float [1920] in -1..1 -> Moshi's 80 ms. Answers every call, from the first."""
-        size = self.model.codec.frame_size
-        if pcm.shape != (size,):
-            raise ValueError(
-                f"expected one frame of {size} samples (80 ms at {SAMPLE_RATE} Hz), got shape {list(pcm.shape)}"
-            )
-        config = self.model.config
-        heard = self.model.codec.encode(pcm[None, None].to(self.stream.device), self.codec_state)[:, :, 0]  # [1, Q]
-        user_codes = heard[:, : config.n_user]
-        out = self.stream.step(user_codes)
-        if out is None:
-            return Frame(torch.zeros_like(pcm), None, None, None, user_codes[0])
-        voice = self.model.codec.decode(out[:, 1:, None], self.codec_state)[0, 0].to(pcm.device)
-        token = int(out[0, 0])
-        return Frame(voice, self.words.push(token) if self.words else None, token, out[0, 1:], user_codes[0])
+        return self.batch.step(pcm[None])[0]
+
+    def speak(self) -> None:
+        """Moshi takes the turn: the next text token is EPAD, "a word begins with the next frame"."""
+        self.batch.speak(0)
+
+    def say(self, text: str) -> None:
+        """Moshi says these words next, at the pace of speech, and then goes on as it likes."""
+        self.batch.say(0, text)
 
     def converse(self, user: Tensor, progress: bool = False) -> Dialogue:
         """Step through float [S] of whole frames and keep everything."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from ..checkpoint import Pretrained
 from ..config import MOSHI_DELAYS, MoshiConfig
 from ..nn import TransformerState
 from ..nn.embedding import TokenEmbedding, init_truncated
+from ..sampling import Sampling
 from ..text import HeliumModel
 from .depth import DepthTransformer
 from .grid import ZERO_TOKEN, delay, undelay
@@ -99,24 +101,16 @@ class HierarchicalGenerator(Pretrained, nn.Module):
         self,
         batch_size: int = 1,
         *,
-        temperature: float = 0.8,
-        top_k: int | None = 250,
-        text_temperature: float = 0.7,
-        text_top_k: int | None = 25,
-        seed: int | None = None,
+        seed: int | Sequence[int | None] | None = None,
         condition: int | None = None,
+        **sampling: Any,
     ) -> GeneratorStream:
-        """A conversation in progress: `step(user_codes)` once per frame. Temperature 0 is greedy."""
-        return GeneratorStream(
-            self,
-            batch_size,
-            temperature=temperature,
-            top_k=top_k,
-            text_temperature=text_temperature,
-            text_top_k=text_top_k,
-            seed=seed,
-            condition=condition,
-        )
+        """A conversation in progress: `step(user_codes)` once per frame.
+
+        `sampling`: temperature, top_k and the other fields of `Sampling`; temperature 0 is greedy. Each row draws from
+        its own random numbers: a list holds its seed, from a single seed the rows count up.
+        """
+        return GeneratorStream(self, batch_size, Sampling(**sampling), seed, condition)
 
     def _check_codes(self, codes: Tensor) -> None:
         streams = self.config.n_q + 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -39,6 +40,20 @@ class State:
         for tensor in self.tensors():
             tensor[... if rows is None else rows] = 0
         self._on_reset(rows is None or bool(rows.all()))
+
+    @contextmanager
+    def standing(self, rows: Tensor | None) -> Iterator[None]:
+        """Rows where the bool tensor `rows` [B] is true are after this block as they were before it."""
+        kept = [] if rows is None or not rows.any() else [(tensor, tensor[rows]) for tensor in self.moving()]
+        yield
+        for tensor, before in kept:
+            tensor[rows] = before
+        if kept:
+            self._on_reset(everything=False)
+
+    def moving(self) -> Iterator[Tensor]:
+        """The tensors that `standing` must bring back."""
+        return self.tensors()
 
     def _on_reset(self, everything: bool) -> None:
         for part in _states([getattr(self, f.name) for f in dataclasses.fields(self)]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 STAGES = ("corpus", "teachers", "encoder", "decoder", "end-to-end", "export")
 
@@ -31,34 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--export-to", metavar="FOLDER", help="for the finished codec (default RUN_DIR/mimi)")
 
 
-def read_recipe(name: str, changes: list[str]):
-    """The recipe of that name or file, with `KEY=VALUE` changes; values are JSON, or words."""
-    from ..checkpoint import read_json
-    from .recipe import CodecRecipe
-
-    if name.endswith(".json"):
-        if not Path(name).exists():
-            raise FileNotFoundError(f"there is no recipe file {name}")
-        values = read_json(name)
-    else:
-        values = CodecRecipe.named(name).to_dict()
-    for change in changes:
-        key, sign, value = change.partition("=")
-        if not sign:
-            raise ValueError(f"--set takes KEY=VALUE, got {change!r}")
-        try:
-            values[key] = json.loads(value)
-        except json.JSONDecodeError:
-            values[key] = value
-    return CodecRecipe.from_dict(values)
-
-
 def run(options: argparse.Namespace) -> None:
     import torch
 
     from .loop import RunFolder
+    from .recipe import CodecRecipe
 
-    recipe = read_recipe(options.recipe, options.set)
+    recipe = CodecRecipe.read(options.recipe, options.set)
     human = _pairs(options.human)
     folder = RunFolder(options.run_dir)
     (folder.path / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=1) + "\n")

@@ -13,6 +13,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 SCALES = ((2048, 512), (1024, 256), (512, 128), (256, 64), (128, 32))  # (window, hop) in samples
 SLOPE = 0.3  # of the leaky ReLUs
+GAIN = 50.0  # brings the spectrum of speech near one, where a critic learns within hundreds of steps
 _DILATIONS = (1, 2, 4)  # over time
 
 
@@ -47,7 +48,7 @@ class STFTDiscriminator(nn.Module):
             normalized=True,
             return_complex=True,
         )
-        x = torch.view_as_real(spectrum).permute(0, 3, 2, 1)  # [B, 2, T, M]: real and imaginary part
+        x = GAIN * torch.view_as_real(spectrum).permute(0, 3, 2, 1)  # [B, 2, T, M]: real and imaginary part
         features = []
         for layer in self.layers:
             x = F.leaky_relu(layer(x), SLOPE)

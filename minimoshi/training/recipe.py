@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from ..config import SAMPLE_RATE, Config, MimiConfig
+from ..config import SAMPLE_RATE, MimiConfig
 from .codebooks import CodebookOptions
 from .discriminator import SCALES
+from .named import Recipe
 
 
 @dataclass(frozen=True)
-class CodecRecipe(Config):
+class CodecRecipe(Recipe):
     """End-to-end training of a codec. A loss with weight 0 is not computed at all."""
 
     preset: str = "full"
@@ -66,8 +66,6 @@ class CodecRecipe(Config):
     critic_every: int = 1  # adversarial losses in every n-th step only
     critic_from: int = 0  # step
 
-    RECIPES: ClassVar[dict[str, dict]] = {}
-
     def __post_init__(self) -> None:
         object.__setattr__(self, "critic_scales", tuple(tuple(scale) for scale in self.critic_scales))  # JSON has lists
         _ = self.codec, self.codebooks  # build them, which checks their numbers
@@ -84,12 +82,6 @@ class CodecRecipe(Config):
             self.distillation in ("cosine", "regression", "phones"),
             f"distillation is cosine, regression or phones, got {self.distillation!r}",
         )
-
-    @classmethod
-    def named(cls, name: str) -> CodecRecipe:
-        if name not in cls.RECIPES:
-            raise ValueError(f"there is no recipe {name!r}; choose one of {', '.join(cls.RECIPES)}, or a JSON file")
-        return cls.from_dict(cls.RECIPES[name])
 
     @property
     def codec(self) -> MimiConfig:

@@ -28,8 +28,8 @@ HELD_OUT = (
     Part("awb", "flite:awb", 1.5),
 )
 MOSHI = "heart"  # the part that is left as it is: Moshi's own voice
-WEIGHTS = {"heart": 0.45, "crowd": 0.2, "slt": 0.04, "rms": 0.04, "kal16": 0.03}
-HUMAN_WEIGHT = 0.24  # shared by all folders of recordings
+WEIGHTS = {"heart": 0.36, "crowd": 0.2, "slt": 0.07, "rms": 0.06, "kal16": 0.08}
+HUMAN_WEIGHT = 0.23  # shared by all folders of recordings
 
 # a source of batches: (rng, only speech with known phones) -> wav [B, 1, S], phones int64 [B, F], -100 if unknown
 Batches = Callable[[np.random.Generator, bool], tuple[Tensor, Tensor]]

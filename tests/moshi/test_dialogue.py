@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import torch
 
+from minimoshi.config import EPAD_ID, PAD_ID
 from minimoshi.mimi import MimiAudioCodec
 from minimoshi.moshi import Dialogue, FullDuplexDialogueModel, HierarchicalGenerator
 from minimoshi.moshi.dialogue import _words
@@ -122,6 +123,87 @@ def test_seeds_decide_and_sessions_are_independent(model: FullDuplexDialogueMode
     assert torch.equal(torch.cat([frame.pcm for frame in answers]), first.stereo[0])
 
 
+def same_frames(got: list, expected: list) -> None:
+    """Equal tokens and words; sound equal but for the rounding of batched sums."""
+    for frame, single in zip(got, expected, strict=True):
+        assert (frame.token, frame.text) == (single.token, single.text)
+        assert torch.equal(frame.user_codes, single.user_codes)
+        assert (frame.codes is None) == (single.codes is None)
+        assert frame.codes is None or torch.equal(frame.codes, single.codes)
+        assert_same(frame.pcm, single.pcm)
+
+
+@pytest.mark.parametrize("options", [GREEDY, {}], ids=["greedy", "sampled"])
+@pytest.mark.parametrize("delay", [1, 2])
+def test_a_batch_answers_like_single_sessions(tokenizer: TextTokenizer, options: dict, delay: int) -> None:
+    """Row 0 goes on throughout, row 1 stands still every other call, row 2 is begun anew in the middle."""
+    model = dialogue_model(tokenizer, delays=(0, 0, delay, delay, 0, delay, delay))
+    calls, sounds = 8, sound(24).view(3, 8, 1920)
+    batch = model.sessions(3, seeds=[1, 2, 3], **options)
+    answers: list[list] = [[], [], []]
+    for call in range(calls):
+        if call == 4:
+            batch.start(2, seed=4)
+        active = torch.tensor([True, call % 2 == 0, True])
+        frames = batch.step(sounds[:, call], active)
+        assert [frame is None for frame in frames] == (~active).tolist()
+        for row, frame in enumerate(frames):
+            answers[row] += [frame] if frame else []
+    first, second = model.session(1, **options), model.session(2, **options)
+    third, anew = model.session(3, **options), model.session(4, **options)
+    same_frames(answers[0], [first.step(pcm) for pcm in sounds[0]])
+    same_frames(answers[1], [second.step(pcm) for pcm in sounds[1, ::2]])
+    same_frames(answers[2], [third.step(pcm) for pcm in sounds[2, :4]] + [anew.step(pcm) for pcm in sounds[2, 4:]])
+
+
+def test_a_batch_refuses_what_does_not_fit(model: FullDuplexDialogueModel) -> None:
+    batch = model.sessions(2)
+    for state in (batch.codec_state, batch.stream.state):
+        with refused(state, "1920", "2 conversations", "[3] of shape [1920]"):
+            batch.step(torch.zeros(3, 1920))
+        with refused(state, "bool [2]", "[3]"):
+            batch.step(torch.zeros(2, 1920), torch.ones(3, dtype=torch.bool))
+        with refused(state, "0 to 1", "got 2"):
+            batch.start(2)
+    with refused(None, "a seed for each", "2"):
+        model.sessions(2, seeds=[1])
+    assert batch.step(torch.zeros(2, 1920), torch.zeros(2, dtype=torch.bool)) == [None, None]
+
+
+def test_told_to_speak_the_next_text_token_is_epad(model: FullDuplexDialogueModel) -> None:
+    session, wav = model.session(seed=0, pad_bonus=50), sound(5)
+    tokens = []
+    for index, pcm in enumerate(wav.split(1920)):
+        if index == 2:
+            session.speak()
+        tokens.append(session.step(pcm).token)
+    assert tokens == [PAD_ID] * 3 + [EPAD_ID, PAD_ID]  # a frame is complete one call after its text
+
+
+def test_told_what_to_say_it_says_it_and_goes_on(model: FullDuplexDialogueModel) -> None:
+    session = model.session(seed=0, pad_bonus=50)
+    session.say("my name is anna")
+    frames = [session.step(pcm) for pcm in sound(40).split(1920)]
+    said = "".join(frame.text or "" for frame in frames)
+    assert said.split() == ["my", "name", "is", "anna"]
+    tokens = [frame.token for frame in frames[1:]]
+    assert tokens[0] == EPAD_ID and tokens[1] not in (PAD_ID, EPAD_ID)
+    starts = [index for index, frame in enumerate(frames) if frame.text and frame.text.startswith(" ")]
+    assert min(b - a for a, b in zip(starts, starts[1:], strict=False)) >= 4, "words must not be rattled off"
+    assert tokens[-8:] == [PAD_ID] * 8
+
+
+def test_each_conversation_is_told_its_own_words(model: FullDuplexDialogueModel) -> None:
+    batch = model.sessions(2, seeds=[1, 2], pad_bonus=50)
+    batch.say(1, "seven")
+    frames = [batch.step(torch.zeros(2, 1920)) for _ in range(12)]
+    assert ["".join(frame[row].text or "" for frame in frames).strip() for row in range(2)] == ["", "seven"]
+    batch.say(1, "seven")
+    batch.start(1)
+    frames = [batch.step(torch.zeros(2, 1920)) for _ in range(6)]
+    assert not any(frame[1].text for frame in frames), "a new conversation owes nothing to the old one"
+
+
 BAD = {
     "short": (lambda: torch.zeros(1000), ["1920", "[1000]"]),
     "two frames": (lambda: torch.zeros(3840), ["1920", "[3840]"]),
@@ -229,5 +311,7 @@ def test_saved_and_loaded_it_says_the_same(model: FullDuplexDialogueModel, tmp_p
 
 def test_without_a_tokenizer_there_are_tokens_but_no_words() -> None:
     model = FullDuplexDialogueModel(codec=small_codec(SPEECH_MIMI), generator=small_generator())
+    with refused(None, "no tokenizer"):
+        model.session().say("hello")
     dialogue = model.respond(sound(3), seed=0, silence_after=0)
     assert dialogue.text == [] and dialogue.transcript == "" and (dialogue.codes[0] >= 0).all()

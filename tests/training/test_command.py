@@ -11,7 +11,7 @@ import torch
 from minimoshi.cli import main
 from minimoshi.config import MimiConfig
 from minimoshi.mimi import MimiAudioCodec
-from minimoshi.training.command import read_recipe
+from minimoshi.training.recipe import CodecRecipe
 from tests.speech_toys import CODEC, toy_corpus
 
 SMALL = ["steps=4", "batch=1", "seconds=0.32", "fit_frames=0", "mel=1", "adversarial=0", "feature=0", "semantic=0"]
@@ -33,11 +33,11 @@ def recordings(tmp_path) -> Path:
 
 
 def test_a_recipe_by_name_by_file_and_with_changes(tmp_path):
-    assert read_recipe("tiny", []).start == "decoupled"
-    changed = read_recipe("paper", ["batch=2", "start=tiny", "preset=tiny", "betas=[0.8, 0.9]"])
+    assert CodecRecipe.read("tiny", []).start == "decoupled"
+    changed = CodecRecipe.read("paper", ["batch=2", "start=tiny", "preset=tiny", "betas=[0.8, 0.9]"])
     assert (changed.batch, changed.start, changed.betas) == (2, "tiny", (0.8, 0.9))
     (tmp_path / "mine.json").write_text(json.dumps({"preset": "tiny", "steps": 7}))
-    assert read_recipe(str(tmp_path / "mine.json"), []).steps == 7
+    assert CodecRecipe.read(str(tmp_path / "mine.json"), []).steps == 7
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_recipe_by_name_by_file_and_with_changes(tmp_path):
 )
 def test_a_wrong_recipe_is_refused(name, changes, said):
     with pytest.raises((ValueError, FileNotFoundError), match=said):
-        read_recipe(name, changes)
+        CodecRecipe.read(name, changes)
 
 
 def test_a_folder_of_recordings_becomes_a_codec(toy, tmp_path, recordings, capsys):

@@ -1,0 +1,325 @@
+"""Takes: all that Moshi and its users say, spoken beforehand by many voices, kept as sound and as codes.
+
+A bank is a folder. Each speaker has `NAME.i16` (all takes one after the other, 16-bit samples at 24 kHz) and
+`NAME.jsonl` (a line a take); `encode_bank` adds `NAME.codes.npy`. Episodes are put together from takes, so a take
+carries the room, the microphone and the noise of its speaker with it, and `noise-N` are tapes of that noise alone, to
+lie between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import random
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import librosa
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ...config import SAMPLE_RATE
+from ...mimi import MimiAudioCodec
+from ..augment import in_room, room_response
+from ..cast import refuse_held_out_voice
+from ..corpus import LOUDNESS, low_pass
+from ..voices import Span, Speech, open_voice
+from .skills import MANNERS, Say, Split, moshi_says, user_says
+
+FRAME = 1920  # samples
+MOSHI = "moshi"
+NOISE_DB = (None, -70.0, -60.0, -50.0)  # of each kind of background, root mean square below full scale
+TAPE_FRAMES = 750  # of noise, a minute
+CONTEXT = 6  # frames of background before a take while it is encoded
+_CALL = 25 * FRAME  # samples that are encoded at once
+TAIL = 2  # frames of background that belong to a take, so that the codec can settle
+BEFORE, AFTER = 0.03, 0.05  # seconds kept around the sound
+_TAKES = 3  # of each of Moshi's answers
+_HIBARI = {"high": ("f0", 1.45), "low": ("f0", 0.68), "fast": ("speed", 1.45), "slow": ("speed", 0.68)}
+_SPELLED = {"flite": {"mhm": "umhum"}}  # how an engine must be told, lest it spells the word out
+_GAIN_DB = {"loud": 9.0, "quiet": -13.0}
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who talks to Moshi: their voice, their room and their microphone.
+
+    voice: for `open_voice`. rate: played faster or slower, which changes pitch and vocal tract too. noise: which of
+    NOISE_DB. room: (seconds of echo, its level in dB), or None.
+    """
+
+    name: str
+    voice: str
+    gain_db: float = 0.0
+    noise: int = 0
+    room: tuple[float, float] | None = None
+    rate: float = 1.0
+    narrow: bool = False  # nothing above 8 kHz
+
+
+@dataclass(frozen=True)
+class Take:
+    """Something said once. Times are in seconds from the beginning of frame 0; `codes` uint16 [Q, F] or None."""
+
+    speaker: str
+    skill: str  # of Moshi's takes
+    text: str
+    manner: str
+    words: tuple[Span, ...]
+    frames: int
+    last: int  # frame of the last sound
+    lead: int  # samples of background before the first one
+    sound: np.ndarray  # int16 [S]
+    codes: np.ndarray | None = None
+
+
+def random_user(rng: random.Random, name: str) -> User:
+    """A user of training. Most are hibari's random speakers, a third have one of flite's voices."""
+    if rng.random() < 0.7:
+        f0 = math.exp(rng.uniform(math.log(0.55), math.log(1.35)))
+        formant = min(1.2, max(0.84, f0**0.22 * rng.uniform(0.94, 1.06)))
+        lively, speed = rng.uniform(0.7, 1.4), rng.uniform(0.85, 1.15)
+        voice, rate = f"hibari:f0={f0:.3f},formant={formant:.3f},f0_range={lively:.2f},speed={speed:.2f}", 1.0
+    else:
+        voice, rate = f"flite:{rng.choice(('slt', 'rms', 'kal16'))}", math.exp(rng.uniform(-0.15, 0.15))
+    wild = rng.random() < 0.15
+    gain = rng.uniform(-24, 15) if wild else min(6.0, max(-12.0, rng.gauss(0, 4)))
+    room = (rng.uniform(0.1, 0.4), rng.uniform(-20, -8)) if rng.random() < 0.2 else None
+    return User(name, voice, gain, rng.choices((0, 1, 2, 3), (4, 3, 2, 1))[0], room, rate, rng.random() < 0.3)
+
+
+# ------------------------------------------------------------------------------------------------- speaking
+
+
+def _trim(speech: Speech) -> Speech:
+    """Without the silence on both sides, at the corpus's loudness."""
+    loud = np.flatnonzero(np.abs(speech.wav) > 0.015 * np.abs(speech.wav).max(initial=1e-9))
+    if not len(loud):
+        raise ValueError(f"the voice said nothing for {' '.join(w.label for w in speech.words)!r}")
+    start = max(0, loud[0] - int(BEFORE * SAMPLE_RATE))
+    end = loud[-1] + int(AFTER * SAMPLE_RATE)
+    wav = np.pad(speech.wav, (0, max(0, end - len(speech.wav))))[start:end]
+    shift, whole = start / SAMPLE_RATE, (end - start) / SAMPLE_RATE
+    words = [
+        Span(w.label, min(max(0.0, w.start - shift), whole), min(max(0.0, w.end - shift), whole)) for w in speech.words
+    ]
+    return Speech(wav * np.float32(LOUDNESS / np.sqrt(np.mean(np.square(wav)))), words)
+
+
+def _stretched(speech: Speech, manner: str) -> Speech:
+    """A manner for voices that have no dials: a phase vocoder changes speed or pitch."""
+    if manner in ("high", "low"):
+        steps = 12 * math.log2(_HIBARI[manner][1])
+        return Speech(librosa.effects.pitch_shift(speech.wav, sr=SAMPLE_RATE, n_steps=steps), speech.words)
+    rate = _HIBARI[manner][1]
+    words = [Span(w.label, w.start / rate, w.end / rate) for w in speech.words]
+    return Speech(librosa.effects.time_stretch(speech.wav, rate=rate), words)
+
+
+def say_as(user: User, say: Say) -> Speech:
+    """What a user says, as their microphone hears it, without the noise; silence trimmed."""
+    spec, manner = user.voice, say.manner
+    dialled = manner in _HIBARI and spec.startswith("hibari")
+    if dialled:
+        dial, factor = _HIBARI[manner]
+        dials = dict(part.split("=") for part in spec.partition(":")[2].split(",") if part)
+        dials[dial] = f"{min(2.9, max(0.31, float(dials.get(dial, 1)) * factor)):.3f}"
+        spec = "hibari:" + ",".join(f"{key}={value}" for key, value in dials.items())
+    speech = open_voice(spec)(_SPELLED.get(spec.partition(":")[0], {}).get(say.text, say.text))
+    if user.rate != 1.0:
+        wav = librosa.resample(speech.wav, orig_sr=SAMPLE_RATE * user.rate, target_sr=SAMPLE_RATE, res_type="soxr_mq")
+        speech = Speech(wav, [Span(w.label, w.start / user.rate, w.end / user.rate) for w in speech.words])
+    if manner in _HIBARI and not dialled:
+        speech = _stretched(speech, manner)
+    speech = _trim(speech)
+    wav = low_pass(speech.wav) if user.narrow else speech.wav
+    if user.room:
+        wav = in_room(wav, room_response(np.random.default_rng(len(user.name)), *user.room))
+    gain = user.gain_db + _GAIN_DB.get(manner, 0.0)
+    return Speech(np.clip(wav * np.float32(10 ** (gain / 20)), -0.99, 0.99), speech.words)
+
+
+def _as_written(words: Iterable[Span], text: str) -> list[Span]:
+    """The words' times under the words of `text`; voices may write them differently."""
+    words, wanted = list(words), text.split()
+    if len(words) != len(wanted):
+        raise ValueError(f"the voice gave times for {[w.label for w in words]}, expected those of {text!r}")
+    return [Span(label, w.start, w.end) for label, w in zip(wanted, words, strict=True)]
+
+
+def _write(folder: Path, name: str, facts: dict, takes: Iterable[tuple[dict, Speech]]) -> None:
+    """A speaker's two files; the index, which makes them valid, comes last."""
+    rows, offset = [], 0
+    with open(folder / f"{name}.i16", "wb") as sound:
+        for row, speech in takes:
+            words = [[w.label, round(w.start, 3), round(w.end, 3)] for w in _as_written(speech.words, row["text"])]
+            lead = int.from_bytes(hashlib.blake2b(f"{name}/{offset}".encode(), digest_size=2).digest(), "big") % FRAME
+            rows.append(row | {"offset": offset, "samples": len(speech.wav), "lead": lead, "words": words})
+            sound.write((speech.wav * 32767).astype("<i2").tobytes())
+            offset += len(speech.wav)
+    unfinished = folder / f"{name}.jsonl.unfinished"
+    unfinished.write_text("".join(json.dumps(row) + "\n" for row in [facts, *rows]))
+    os.replace(unfinished, folder / f"{name}.jsonl")
+
+
+def record_user(folder: str | Path, user: User, says: Iterable[Say], held_out: bool = False) -> None:
+    """Let a user say everything in `says`, unless `folder` has it already. held_out: voices of tests may speak."""
+    if not held_out:
+        refuse_held_out_voice(user.voice)
+    add_takes(folder, user, ((say, say_as(user, say)) for say in says))
+
+
+def add_takes(folder: str | Path, user: User, takes: Iterable[tuple[Say, Speech]]) -> None:
+    """Put what a user said into the bank in `folder`, silence trimmed, unless it is there already."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / f"{user.name}.jsonl").exists():
+        rows = (({"text": say.text, "manner": say.manner}, speech) for say, speech in takes)
+        _write(folder, user.name, asdict(user), rows)
+
+
+def record_moshi(
+    folder: str | Path, seed: int = 0, takes: int = _TAKES, splits: tuple[Split, ...] = ("speech",)
+) -> None:
+    """Let Moshi say every answer several times, a little faster or slower each time."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / f"{MOSHI}.jsonl").exists():
+        return
+    rng = random.Random(seed)
+
+    def speak() -> Iterable[tuple[dict, Speech]]:
+        for skill, text in tqdm(moshi_says(splits), desc=MOSHI):
+            copies = 1 if skill == "repeat" else 2 * takes if skill != "sum" else takes
+            for _ in range(copies):
+                slow = 0.82 if skill == "count" else 1.0
+                yield {"skill": skill, "text": text, "manner": ""}, _moshi_take(text, slow * rng.uniform(0.93, 1.07))
+
+    _write(folder, MOSHI, asdict(User(MOSHI, "hibari")), speak())
+
+
+def _moshi_take(text: str, speed: float) -> Speech:
+    return _trim(open_voice(f"hibari:speed={speed:.3f}")(text))
+
+
+def record_bank(folder: str | Path, users: int, seed: int = 0, share: float = 0.6) -> None:
+    """Moshi and `users` users of training; each says all short things and a `share` of the questions."""
+    record_moshi(folder, seed)
+    for number in tqdm(range(users), desc="users"):
+        rng = random.Random(f"{seed}/{number}")
+        says = [s for s in user_says() if not s.text.startswith("what is") or rng.random() < share]
+        record_user(folder, random_user(rng, f"user-{number:03d}"), says)
+
+
+# ------------------------------------------------------------------------------------------------- encoding
+
+
+def background(noise: int, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Noise of a kind, float32 [S]: white and, an octave down, brown in equal parts; kind 0 is silence."""
+    level = NOISE_DB[noise]
+    if level is None:
+        return np.zeros(samples, np.float32)
+    white = rng.standard_normal(samples, dtype=np.float32)
+    brown = np.convolve(white, np.full(32, 32**-0.5, np.float32), "same")
+    mixed = white + brown
+    return mixed * np.float32(10 ** (level / 20) / np.sqrt(np.mean(np.square(mixed))))
+
+
+def with_background(sound: np.ndarray, lead: int, noise: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    """int16 [S] -> float32 of whole frames in its background, with CONTEXT frames before; and its frames without."""
+    frames = -(-(lead + len(sound)) // FRAME) + TAIL
+    wav = background(noise, (CONTEXT + frames) * FRAME, rng)
+    start = CONTEXT * FRAME + lead
+    wav[start : start + len(sound)] += sound.astype(np.float32) / 32767
+    return wav, frames
+
+
+@torch.inference_mode()
+def encode_bank(folder: str | Path, codec: MimiAudioCodec, progress: bool = True) -> None:
+    """Give every speaker of the bank codes, and make the tapes of noise; what is there stays."""
+    folder, rng = Path(folder), np.random.default_rng(0)
+    for noise in range(len(NOISE_DB)):
+        if not (folder / f"noise-{noise}.codes.npy").exists():
+            wav = background(noise, (TAPE_FRAMES + CONTEXT) * FRAME, rng)
+            codes = codec.encode(torch.from_numpy(wav)[None, None])[0, :, CONTEXT:]
+            np.save(folder / f"noise-{noise}.codes.npy", codes.numpy().astype(np.uint16))
+    for index in tqdm(sorted(folder.glob("*.jsonl")), desc="encoding", disable=not progress):
+        if not index.with_suffix(".codes.npy").exists():
+            np.save(index.with_suffix(".codes.npy"), _encode(index, codec, rng))
+
+
+def _encode(index: Path, codec: MimiAudioCodec, rng: np.random.Generator) -> np.ndarray:
+    """All takes of a speaker one after the other, uint16 [Q, frames].
+
+    They are encoded as one stream of two seconds a call, which keeps the work within a core's cache, with the
+    background between them.
+    """
+    facts, rows, sound = _read(index)
+    state, found, waiting, keep = codec.initial_state(), [], np.zeros(0, np.float32), []
+    for number, row in enumerate(rows):
+        wav, frames = with_background(_of(sound, row), row["lead"], facts["noise"], rng)
+        waiting = np.concatenate([waiting, wav])
+        keep += [False] * CONTEXT + [True] * frames
+        whole = len(waiting) // _CALL * _CALL if number + 1 < len(rows) else len(waiting)
+        for first in range(0, whole, _CALL):
+            piece = torch.from_numpy(waiting[first : min(first + _CALL, whole)])
+            found.append(codec.encode(piece[None, None], state)[0].numpy().astype(np.uint16))
+        waiting = waiting[whole:]
+    return np.concatenate(found, axis=1)[:, keep]
+
+
+# -------------------------------------------------------------------------------------------------- reading
+
+
+def _read(index: Path) -> tuple[dict, list[dict], np.ndarray]:
+    facts, *rows = (json.loads(line) for line in index.read_text().splitlines())
+    return facts, rows, np.memmap(index.with_suffix(".i16"), "<i2", "r")
+
+
+def _of(sound: np.ndarray, row: dict) -> np.ndarray:
+    return sound[row["offset"] : row["offset"] + row["samples"]]
+
+
+def read_takes(folder: str | Path, name: str) -> tuple[User, list[Take]]:
+    """A speaker of the bank and all their takes, with codes if there are any."""
+    index = Path(folder) / f"{name}.jsonl"
+    if not index.exists():
+        raise FileNotFoundError(f"{folder} holds no takes of {name!r}; record them first (record_user, record_moshi)")
+    facts, rows, sound = _read(index)
+    coded = index.with_suffix(".codes.npy")
+    codes = np.load(coded) if coded.exists() else None
+    takes, at = [], 0
+    for row in rows:
+        shift = row["lead"] / SAMPLE_RATE
+        frames = -(-(row["lead"] + row["samples"]) // FRAME) + TAIL
+        takes.append(
+            Take(
+                speaker=name,
+                skill=row.get("skill", ""),
+                text=row["text"],
+                manner=row["manner"],
+                words=tuple(Span(label, start + shift, end + shift) for label, start, end in row["words"]),
+                frames=frames,
+                last=int((row["lead"] + row["samples"] - AFTER * SAMPLE_RATE) // FRAME),
+                lead=row["lead"],
+                sound=_of(sound, row),
+                codes=None if codes is None else codes[:, at : at + frames],
+            )
+        )
+        at += frames
+    if codes is not None and at != codes.shape[1]:
+        raise ValueError(f"{coded} holds {codes.shape[1]} frames, expected {at}: encode {name!r} again")
+    room = tuple(facts.pop("room")) if facts["room"] else facts.pop("room")
+    return User(**facts, room=room), takes
+
+
+def speakers(folder: str | Path) -> list[str]:
+    """Names of the users in a bank."""
+    return sorted(path.stem for path in Path(folder).glob("*.jsonl") if path.stem != MOSHI)
+
+
+assert set(_HIBARI) | set(_GAIN_DB) == set(MANNERS)

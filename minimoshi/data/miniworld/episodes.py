@@ -1,0 +1,278 @@
+"""When everybody speaks: exchanges become takes placed in time, with gaps, pauses, interruptions and back-channels.
+
+All times are in frames of 80 ms. Moshi answers two to four frames after the user's last sound, so one to three after it
+could have heard the end; people's gaps have a mean of about 0.2 s. Where a user breaks in, Moshi's sound and words
+really end, and what would have come never existed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ..voices import Span
+from .bank import MOSHI, Take, User, read_takes, speakers
+from .skills import SKILLS, Exchange, Say, Split, script
+
+SECONDS = 0.08  # of a frame
+_GAPS = ((2, 3, 4), (0.5, 0.35, 0.15))  # frames from the user's last sound to Moshi's first
+_STOP_AFTER = ((2, 3, 4), (0.4, 0.4, 0.2))  # frames from the end of "stop" to Moshi's silence
+_SWITCH = 0.6  # how often an answer goes on with another take at a word's beginning, where that can be done unheard
+_OVERLAP = 0.1  # how often the user speaks a little before Moshi has ended
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Frames `first` to `stop` of a take."""
+
+    take: Take
+    first: int
+    stop: int
+
+
+@dataclass
+class Placed:
+    """Something said in an episode: stretches of takes one after the other, from frame `start` on."""
+
+    speaker: str  # "moshi" or "user"
+    start: int
+    segments: list[Segment]
+    words: list[Span]  # in seconds of the episode
+    last: int  # frame of its last sound
+
+    @property
+    def stop(self) -> int:
+        return self.start + sum(s.stop - s.first for s in self.segments)
+
+
+@dataclass
+class Mark:
+    """What is to be judged: one exchange and its frames. `broken`: where the user broke in, first and last frame."""
+
+    exchange: Exchange
+    user_end: int  # frame of the last sound of the question (of the second one, if it stopped Moshi)
+    user_start: int
+    answer: tuple[int, int]  # first and last frame of the answer as scripted (of the second one, if Moshi stopped)
+    broken: tuple[int, int] | None = None
+    silenced: int | None = None  # first frame in which Moshi is silent again after it was stopped
+    pauses: list[tuple[int, int]] = field(default_factory=list)  # frames of silence inside the user's turn
+
+
+@dataclass
+class Episode:
+    """A conversation: who says what when, in `frames` frames."""
+
+    frames: int
+    user: User
+    placed: list[Placed] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+
+    def of(self, speaker: str) -> list[Placed]:
+        return [p for p in self.placed if p.speaker == speaker]
+
+
+class Takes:
+    """The takes of a bank, ready to be drawn. Raises ValueError for what nobody has said."""
+
+    def __init__(self, folder: str | Path, users: Sequence[str] | None = None):
+        self.folder = Path(folder)
+        self.users: dict[str, User] = {}
+        self.said: dict[str, dict[Say, list[Take]]] = {}
+        for name in users or speakers(folder):
+            self.users[name], takes = read_takes(folder, name)
+            self.said[name] = defaultdict(list)
+            for take in takes:
+                self.said[name][Say(take.text, take.manner)].append(take)
+        self.answers: dict[str, list[Take]] = defaultdict(list)
+        self.words: dict[tuple[str, str, int, bool], list[Take]] = defaultdict(list)
+        for take in read_takes(folder, MOSHI)[1]:
+            self.answers[take.text].append(take)
+            for index in range(len(take.words)):
+                self.words[_key_in(take, index)].append(take)
+        for key, takes in self.words.items():
+            clean = [t for t in takes if _between_words(t, key[2])]
+            self.words[key] = [t for t in clean if _between_words(t, key[2] + 1)] or clean or takes
+
+    def user(self, rng: random.Random, name: str, say: Say) -> Take:
+        takes = self.said[name].get(say)
+        if not takes:
+            raise ValueError(f"{name} has never said {say.text!r} {say.manner}".rstrip())
+        return rng.choice(takes)
+
+    def can_ask(self, name: str, exchange: Exchange) -> bool:
+        return all(say in self.said[name] for say in (*exchange.user, *filter(None, [exchange.breaks])))
+
+    def moshi(self, rng: random.Random, skill: str, text: str) -> tuple[list[Segment], list[Span]]:
+        """An answer put together word by word from many takes, and its words' times from its first frame on.
+
+        Were every answer one take, its first sounds would tell Moshi which one it is and so all that follows, and
+        nothing would be learnt from the user (`lm_recipe`: judged free-running, the second operand suffers most).
+        """
+        labels = text.split()
+        whole = self.answers.get(text)
+        take = rng.choice(whole) if whole else None
+        segments, words, at = [], [], 0
+        for index, label in enumerate(labels):
+            wanted = _key(skill, label, index, len(labels))
+            goes_on = take is not None and index < len(take.words) and wanted == _key_in(take, index)
+            if not goes_on or (index and _between_words(take, index) and rng.random() < _SWITCH):
+                if not self.words.get(wanted):
+                    raise ValueError(f"Moshi has never said {label!r} at place {index + 1} of an answer like {text!r}")
+                take = rng.choice(self.words[wanted])
+            first = 0 if index == 0 else _frame(take.words[index].start)
+            stop = take.frames if index + 1 == len(labels) else _frame(take.words[index + 1].start)
+            shift = (at - first) * SECONDS
+            start = take.words[index].start + shift
+            if words:  # a splice at a frame's edge may cut off a word's end
+                words[-1] = replace(words[-1], end=min(words[-1].end, start))
+            words.append(Span(label, start, take.words[index].end + shift))
+            segments.append(Segment(take, first, max(first + 1, stop)))
+            at += segments[-1].stop - first
+        return segments, words
+
+
+def _frame(seconds: float) -> int:
+    return int(seconds / SECONDS + 1e-3)
+
+
+def _between_words(take: Take, index: int) -> bool:
+    """Whether a cut in front of word `index`, at the beginning of its frame, leaves the word before it whole.
+
+    Otherwise the end of that word would be missing, or be heard after another: "slow" and "(col)d is" make "slowed is".
+    """
+    if not 0 < index < len(take.words):
+        return True
+    return take.words[index - 1].end <= _frame(take.words[index].start) * SECONDS + 0.01
+
+
+def _key(skill: str, label: str, index: int, length: int) -> tuple[str, str, int, bool]:
+    """Words are exchanged for the same word at the same place of the same kind of answer."""
+    return skill, label, index, index + 1 == length
+
+
+def _key_in(take: Take, index: int) -> tuple[str, str, int, bool]:
+    return _key(take.skill, take.words[index].label, index, len(take.words))
+
+
+class EpisodeMaker:
+    """Draws episodes: `maker.random(rng, frames)` for training, `maker.play(rng, exchanges, …)` for a given script."""
+
+    def __init__(self, takes: Takes, skills: dict[str, float] = SKILLS, splits: Sequence[Split] = ("speech",)):
+        self.takes, self.skills, self.splits = takes, skills, tuple(splits)
+
+    def random(self, rng: random.Random, frames: int, silent: float = 0.04) -> Episode:
+        """An episode of exactly `frames` frames with as many exchanges as fit; a share is only background."""
+        name = rng.choice(list(self.takes.users))
+        episode = Episode(frames, self.takes.users[name])
+        if rng.random() < silent:
+            return episode
+        exchanges = script(rng, 12, self.skills, self.splits)
+        at = rng.randint(4, 16)
+        for exchange in exchanges:
+            if not self.takes.can_ask(name, exchange):
+                continue
+            before = len(episode.placed), len(episode.marks)
+            at = self._add(rng, episode, name, exchange, at)
+            if at > frames:
+                del episode.placed[before[0] :], episode.marks[before[1] :]
+                break
+        return episode
+
+    def play(self, rng: random.Random, exchanges: Iterable[Exchange], name: str, tail: int = 20) -> Episode:
+        """These exchanges by this user, one after the other, and `tail` frames of silence."""
+        episode, at = Episode(0, self.takes.users[name]), rng.randint(8, 16)
+        for exchange in exchanges:
+            at = self._add(rng, episode, name, exchange, at)
+        episode.frames = max(p.stop for p in episode.placed) + tail
+        return episode
+
+    # ------------------------------------------------------------------------------------ one exchange
+
+    def _add(self, rng: random.Random, episode: Episode, name: str, exchange: Exchange, at: int) -> int:
+        """Place an exchange from frame `at` on; returns where the next one may begin."""
+        mark, asked = self._ask(rng, episode, name, exchange, at)
+        answer = self._answer(rng, episode, exchange.skill, exchange.answer, asked)
+        if exchange.breaks:
+            self._break_in(rng, episode, name, mark, answer)
+            answer = episode.of(MOSHI)[-1]
+        mark.answer = (answer.start, answer.last)
+        episode.marks.append(mark)
+        busy = max(answer.last, mark.broken[1] if mark.broken else 0)
+        if rng.random() < _OVERLAP and not exchange.breaks:
+            return busy + rng.randint(-2, 1)
+        return busy + rng.randint(3, 14)
+
+    def _ask(
+        self, rng: random.Random, episode: Episode, name: str, exchange: Exchange, at: int
+    ) -> tuple[Mark, Placed]:
+        pauses, start = [], at
+        for number, say in enumerate(exchange.user):
+            if number:
+                silence = rng.randint(8, 19) if number > 1 else rng.randint(3, 8)
+                pauses.append((at, at + silence - 1))
+                at += silence
+            placed = self._place(episode, "user", at, [_whole(self.takes.user(rng, name, say))])
+            at = placed.last + 1
+        return Mark(exchange, placed.last, start, (0, 0), pauses=pauses[1:]), placed
+
+    def _answer(self, rng: random.Random, episode: Episode, skill: str, text: str, asked: Placed) -> Placed:
+        skill = "count" if skill in ("stop", "question", "murmur") and text.startswith("one two") else skill
+        segments, words = self.takes.moshi(rng, skill, text)
+        return self._place(episode, MOSHI, asked.last + rng.choices(*_GAPS)[0], segments, words)
+
+    def _break_in(self, rng: random.Random, episode: Episode, name: str, mark: Mark, count: Placed) -> None:
+        """The user speaks while Moshi counts; Moshi stops and answers, or goes on."""
+        exchange = mark.exchange
+        take = self.takes.user(rng, name, exchange.breaks)
+        earliest, latest = count.start + 6, max(count.start + 7, count.last - (take.last + 8 if exchange.stops else 8))
+        said = self._place(episode, "user", rng.randint(earliest, latest), [_whole(take)])
+        mark.broken = (said.start, said.last)
+        if not exchange.stops:
+            return
+        if exchange.skill == "stop":
+            mark.silenced = said.last + rng.choices(*_STOP_AFTER)[0]
+        else:  # a question shows after half a second that it is more than a murmur
+            mark.silenced = said.start + rng.randint(7, 10)
+        _cut(count, mark.silenced)
+        mark.user_end = said.last
+        kind = "stop" if exchange.skill == "stop" else exchange.slots[1]
+        wait = replace(said, last=max(said.last, mark.silenced))
+        self._answer(rng, episode, kind, exchange.after, wait)
+
+    @staticmethod
+    def _place(
+        episode: Episode, speaker: str, start: int, segments: list[Segment], words: list[Span] | None = None
+    ) -> Placed:
+        words = list(segments[0].take.words) if words is None else words
+        shift = start * SECONDS
+        length = sum(s.stop - s.first for s in segments)
+        final = segments[-1]
+        last = start + length - 1 - (final.stop - 1 - min(final.take.last, final.stop - 1))
+        placed = Placed(
+            speaker, start, segments, [Span(w.label, w.start + shift, w.end + shift) for w in words], last
+        )
+        episode.placed.append(placed)
+        return placed
+
+
+def _whole(take: Take) -> Segment:
+    return Segment(take, 0, take.frames)
+
+
+def _cut(placed: Placed, frame: int) -> None:
+    """End it before `frame`: later sound and words never were."""
+    kept, at = [], placed.start
+    for segment in placed.segments:
+        room = frame - at
+        if room <= 0:
+            break
+        kept.append(Segment(segment.take, segment.first, min(segment.stop, segment.first + room)))
+        at += segment.stop - segment.first
+    placed.segments = kept
+    end = frame * SECONDS
+    placed.words = [Span(w.label, w.start, min(w.end, end)) for w in placed.words if w.start < end - 1e-6]
+    placed.last = min(placed.last, frame - 1)
+

@@ -1,0 +1,94 @@
+"""An episode as the grid of tokens that the generator learns from, made of its takes' codes in a millisecond."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...config import EPAD_ID, PAD_ID
+from ...text import TextTokenizer
+from .bank import MOSHI, NOISE_DB
+from .episodes import SECONDS, Episode, Placed
+from .skills import vocabulary
+
+
+@dataclass
+class Grid:
+    """codes int64 [1 + 2Q, T]: text, Moshi, user, aligned in time. heard int64 [T]: the user's word that ends in a
+    frame, as 1 + its place in the vocabulary; 0 for none. speaking bool [T]: Moshi has a take there."""
+
+    codes: Tensor
+    heard: Tensor
+    speaking: Tensor
+
+
+class GridMaker:
+    """Episode -> Grid: `maker(episode, rng)`."""
+
+    def __init__(self, folder: str | Path, tokenizer: TextTokenizer):
+        folder = Path(folder)
+        missing = [n for n in range(len(NOISE_DB)) if not (folder / f"noise-{n}.codes.npy").exists()]
+        if missing:
+            raise FileNotFoundError(f"{folder} has no codes of the background yet; run encode_bank first")
+        self.tapes = [np.load(folder / f"noise-{n}.codes.npy") for n in range(len(NOISE_DB))]
+        self.words = {word: number for number, word in enumerate(vocabulary())}
+        self.tokens = {word: tokenizer.encode(word) for word in self.words}
+
+    def __call__(self, episode: Episode, rng: random.Random) -> Grid:
+        frames, q = episode.frames, len(self.tapes[0])
+        codes = np.empty((1 + 2 * q, frames), np.int64)
+        codes[1 : 1 + q] = self._tape(0, frames, rng)
+        codes[1 + q :] = self._tape(episode.user.noise, frames, rng)
+        speaking = np.zeros(frames, bool)
+        for placed in episode.placed:
+            own = placed.speaker == MOSHI
+            _write(codes[1 : 1 + q] if own else codes[1 + q :], placed)
+            if own:
+                speaking[placed.start : placed.stop] = True
+        codes[0] = self._text(episode)
+        return Grid(*map(torch.from_numpy, (codes, self._heard(episode), speaking)))
+
+    def _tape(self, noise: int, frames: int, rng: random.Random) -> np.ndarray:
+        tape = self.tapes[noise]
+        start = rng.randrange(tape.shape[1])
+        return np.take(tape, np.arange(start, start + frames), axis=1, mode="wrap")
+
+    def _text(self, episode: Episode) -> np.ndarray:
+        """Moshi's inner monologue: as `moshi.grid.text_row`, with the tokens of every word looked up."""
+        row = np.full(episode.frames, PAD_ID, np.int64)
+        for placed in sorted(episode.of(MOSHI), key=lambda p: p.start):
+            for word in placed.words:
+                first = int(word.start / SECONDS + 1e-3)
+                tokens = self.tokens[word.label][: max(0, episode.frames - first)]
+                if tokens:
+                    row[first:] = PAD_ID
+                    row[first : first + len(tokens)] = tokens
+                    if first and row[first - 1] == PAD_ID:
+                        row[first - 1] = EPAD_ID
+        return row
+
+    def _heard(self, episode: Episode) -> np.ndarray:
+        row = np.zeros(episode.frames, np.int64)
+        for placed in episode.of("user"):
+            for word in placed.words:
+                end = min(int(word.end / SECONDS), placed.last)
+                if end < episode.frames:
+                    row[end] = 1 + self.words[word.label]
+        return row
+
+
+def _write(rows: np.ndarray, placed: Placed) -> None:
+    at = placed.start
+    for segment in placed.segments:
+        codes = segment.take.codes
+        if codes is None:
+            raise ValueError(f"the takes of {segment.take.speaker!r} have no codes yet; run encode_bank first")
+        end = min(at + segment.stop - segment.first, rows.shape[1])
+        if end > at:
+            rows[:, at:end] = codes[:, segment.first : segment.first + end - at]
+        at += segment.stop - segment.first

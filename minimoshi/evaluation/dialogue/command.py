@@ -1,0 +1,34 @@
+"""The options of `minimoshi evaluate dialogue`; the work is in `report.py`, loaded only when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+
+from ...sampling import Sampling
+from ..memo import default_cache
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `minimoshi evaluate dialogue`."""
+    parser.add_argument("model", metavar="MODEL", help="a shipped name, or a folder of a dialogue model or a generator")
+    parser.add_argument("--cases", required=True, metavar="FOLDER", help="test episodes; made once, see below")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="where the card goes")
+    parser.add_argument("--quick", type=int, metavar="N", help="only the first N episodes of every skill and group")
+    parser.add_argument("--groups", nargs="+", metavar="GROUP", help="only these groups of episodes")
+    parser.add_argument("--baseline", choices=["cascade"], help="judge this beside the model")
+    for name, what in (("temperature", "audio"), ("text_temperature", "text")):
+        option = f"--{name.replace('_', '-')}"
+        default = getattr(Sampling, name)
+        parser.add_argument(
+            option, type=float, default=default, help=f"of the {what} tokens; 0 is greedy (default {default})"
+        )
+    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (default 0)")
+    parser.add_argument("--batch", type=int, default=16, metavar="B", help="conversations at once (default 16)")
+    parser.add_argument("--cache", metavar="FOLDER", help=f"results and models (default {default_cache()})")
+    parser.add_argument("--force", action="store_true", help="overwrite a card that exists")
+
+
+def run(options: argparse.Namespace) -> int | None:
+    from .report import run
+
+    return run(options)

@@ -1,0 +1,190 @@
+"""Let a model answer every user, running freely: nobody tells it what it should have said.
+
+Time is that of a live `DialogueSession`: the sound of call t, made of what the user said up to the end of frame t, lies
+in samples 1920·t to 1920·(t + 1) beside that frame. Whoever listens hears it one frame, 80 ms, later still.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from ...checkpoint import CONFIG, read_json, shipped_names
+from ...config import PAD_ID
+from ...data.stereo import Word
+from ...mimi import MimiAudioCodec
+from ...moshi import FullDuplexDialogueModel, HierarchicalGenerator
+from ...moshi.grid import UNGENERATED
+from ...text import TextTokenizer
+from ...text.tokenizer import MODEL
+from ..memo import digest
+from .cases import Case
+
+FRAME_SECONDS = 0.08
+_WARM_UP = 20  # frames of a session before its steps are timed
+
+
+@dataclass
+class Answer:
+    """What came from Moshi's side in one episode: float32 [S] at 24 kHz, and its own text as timed words."""
+
+    moshi: np.ndarray
+    words: list[Word]
+
+
+def load_model(name_or_path: str) -> FullDuplexDialogueModel:
+    """A shipped dialogue model, the folder of one, or of a generator alone, to which the tiny codec is added."""
+    path = Path(name_or_path)
+    card = read_json(path / CONFIG) if (path / CONFIG).exists() else {}
+    if name_or_path in shipped_names("generator") or card.get("minimoshi") != HierarchicalGenerator.__name__:
+        model = FullDuplexDialogueModel.from_pretrained(name_or_path)
+    else:
+        model = FullDuplexDialogueModel(
+            codec=MimiAudioCodec.from_pretrained("tiny"),
+            generator=HierarchicalGenerator.from_pretrained(path),
+            tokenizer=TextTokenizer.from_pretrained(path if (path / MODEL).exists() else "tiny"),
+        )
+    if model.tokenizer is None:
+        raise ValueError(f"{name_or_path} has no tokenizer, so its text cannot be read; put {MODEL} into its folder")
+    return model.eval()
+
+
+def fingerprint(model: torch.nn.Module) -> str:
+    """Sixteen hexadecimal digits that stand for all weights."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        found.update(name.encode() + tensor.detach().float().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+class Runner:
+    """`runner(cases)` yields (case, Answer) for every case; what was generated once is kept in `cache`.
+
+    sampling: options of `generator.stream`. seed: a case draws its tokens from `seed` and its name, so neither the
+    batch nor the order matters.
+    """
+
+    def __init__(
+        self,
+        model: FullDuplexDialogueModel,
+        cache: str | Path,
+        *,
+        seed: int = 0,
+        batch_size: int = 16,
+        progress: bool = True,
+        **sampling: Any,
+    ):
+        self.model, self.seed, self.batch_size, self.progress = model, seed, batch_size, progress
+        self.sampling = sampling
+        self.key = fingerprint(model)
+        options = json.dumps([self.key, seed, sorted(sampling.items())])
+        self.folder = Path(cache) / "dialogues" / hashlib.sha256(options.encode()).hexdigest()[:16]
+
+    def __call__(self, cases: Sequence[Case]) -> Iterator[tuple[Case, Answer]]:
+        self._generate(cases)
+        for case in cases:
+            codes = np.load(self._path(case)).astype(np.int64)
+            yield case, self._answer(torch.from_numpy(codes))
+
+    def _path(self, case: Case) -> Path:
+        return self.folder / f"{case.name}-{digest(case.path.read_bytes().hex())[:8]}.npy"
+
+    def _generate(self, cases: Sequence[Case]) -> None:
+        """Codes of all cases that have none yet, in batches of nearly equal length."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        missing = [case for case in cases if not self._path(case).exists()]
+        sounds = {case.name: case.path.stat().st_size for case in missing}
+        missing.sort(key=lambda case: sounds[case.name])
+        batches = [missing[i : i + self.batch_size] for i in range(0, len(missing), self.batch_size)]
+        for batch in tqdm(batches, desc="conversations", unit="batch", disable=not (self.progress and missing)):
+            users = [torch.from_numpy(case.stereo()[1]) for case in batch]
+            for case, grid in zip(batch, self.converse(users, [case.name for case in batch]), strict=True):
+                unfinished = self.folder / f"{os.getpid()}.unfinished.npy"
+                np.save(unfinished, grid.numpy().astype(np.int16))
+                os.replace(unfinished, self._path(case))
+
+    @torch.inference_mode()
+    def converse(self, users: Sequence[Tensor], names: Sequence[str]) -> list[Tensor]:
+        """Users [S] -> for each the text token and Moshi's codes of every frame, int64 [1 + dep_q, T].
+
+        The codec hears every user in one piece, which gives the same codes as frame by frame (the law of chunks). A
+        shorter user goes on as silence; what Moshi says to that comes later and is cut off.
+        """
+        codec, config = self.model.codec, self.model.config
+        heard = [codec.encode(wav[None, None])[0, : config.n_user] for wav in users]
+        frames = max(codes.shape[1] for codes in heard)
+        grid = torch.stack([F.pad(codes, (0, frames - codes.shape[1])) for codes in heard])
+        seeds = [int(digest(f"{self.seed}/{name}"), 16) % 2**31 for name in names]
+        stream = self.model.generator.stream(len(users), seed=seeds, **self.sampling)
+        stream.step(torch.zeros_like(grid[:, :, 0]))  # its first call cannot see its codes; see DialogueBatch
+        nothing = grid.new_full((len(users), 1 + config.dep_q), UNGENERATED)
+        steps = [stream.step(grid[:, :, t]) for t in range(frames)]
+        out = torch.stack([nothing if step is None else step for step in steps], dim=2)
+        return [row[:, : codes.shape[1]] for row, codes in zip(out, heard, strict=True)]
+
+    @torch.inference_mode()
+    def _answer(self, grid: Tensor) -> Answer:
+        """int64 [1 + dep_q, T] -> sound and words; silence while the acoustic delay fills."""
+        codec = self.model.codec
+        silent = int((grid[0] == UNGENERATED).sum())
+        wav = codec.decode(grid[None, 1:, silent:])[0, 0]
+        wav = F.pad(wav, (silent * codec.frame_size, 0)).clamp(-1, 1).numpy()
+        tokens = [PAD_ID if token == UNGENERATED else token for token in grid[0].tolist()]
+        return Answer(wav, text_words(tokens, self.model.tokenizer))
+
+
+def text_words(tokens: Sequence[int], tokenizer: TextTokenizer) -> list[Word]:
+    """The text row of a conversation as words; a word ends with its last token's frame."""
+    stream, words = tokenizer.stream(), []
+    for frame, token in enumerate(tokens):
+        piece = stream.push(token)
+        if not piece or not piece.strip():
+            continue
+        start, end = frame * FRAME_SECONDS, (frame + 1) * FRAME_SECONDS
+        if piece.startswith(" ") or not words:
+            words.append((piece.strip(), start, end))
+        else:
+            words[-1] = (words[-1][0] + piece, words[-1][1], end)
+    return [Word(*word) for word in words]
+
+
+def step_milliseconds(model: FullDuplexDialogueModel, user: np.ndarray, seed: int = 0, **sampling: Any) -> dict:
+    """How long a live session takes for a frame: hear, think, speak. user: float32 [S].
+
+    `median_ms` and `p99_ms` in processor time, what it takes on a core of its own; `wall_median_ms` by the clock.
+    """
+    session = model.session(seed, **sampling)
+    frames = torch.from_numpy(user).split(model.codec.frame_size)
+    spent, wall = [], []
+    for pcm in frames:
+        if len(pcm) == model.codec.frame_size:
+            began, started = time.process_time(), time.perf_counter()
+            session.step(pcm)
+            spent.append(time.process_time() - began)
+            wall.append(time.perf_counter() - started)
+    if len(spent) <= _WARM_UP:
+        raise ValueError(f"timing needs more than {_WARM_UP} frames of a user, got {len(spent)}")
+    median, tail = np.quantile(spent[_WARM_UP:], (0.5, 0.99))
+    return {
+        "frames": len(spent) - _WARM_UP,
+        "median_ms": 1000 * float(median),
+        "p99_ms": 1000 * float(tail),
+        "wall_median_ms": 1000 * float(np.median(wall[_WARM_UP:])),
+    }
+
+
+def script_answer(case: Case) -> Answer:
+    """What the script lets Moshi say: the oracle."""
+    return Answer(case.stereo()[0], case.script())

@@ -1,0 +1,110 @@
+"""From rows to numbers: what all the judged episodes of one system say together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..measures import bootstrap
+from .measures import Row
+
+FELL_SILENT = 1.0  # seconds after "stop" until which Moshi must have fallen silent
+ACCURACY_GROUPS = ("seen", "unseen", "human", "text", "none")
+
+
+def summarise(cases: Sequence[Row], rows: Sequence[Row]) -> dict[str, Any]:
+    """Every measure of behaviour of one system; None, or a missing key, where no episode was about it."""
+    played = [row for row in rows if row["group"] != "control"]
+    return {
+        "episodes": len(cases),
+        "accuracy": accuracy(played),
+        "takeover": _takeover(played),
+        "pauses": _pauses(played),
+        "stop": _breaking(rows, "stop"),
+        "question": _breaking(rows, "question"),
+        "murmur": _breaking(rows, "murmur"),
+        "manner": share(row["right"] for row in played if row["skill"] == "manner" and row["group"] != "human"),
+        "false_starts": _false_starts(cases),
+        "turns": _turns(cases),
+    }
+
+
+def accuracy(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
+    """{group: {skill or "all": share of right answers}}; of "text" and "none" only the combinations held out there."""
+    found: dict[str, dict[str, Any]] = {}
+    for group in ACCURACY_GROUPS:
+        split = group if group in ("text", "none") else "speech"
+        own = [row for row in rows if row["group"] == group and row["split"] == split]
+        if own:
+            skills = list(dict.fromkeys(row["skill"] for row in own))
+            found[group] = {
+                name: (share(row["right"] for row in chosen) or {})
+                | {"text": float(np.mean([row["text_right"] for row in chosen]))}
+                for name, chosen in [("all", own), *((s, [row for row in own if row["skill"] == s]) for s in skills)]
+            }
+    return found
+
+
+def share(hits: Iterable[bool]) -> dict[str, Any] | None:
+    """{"rate", "low", "high", "of"}: how many of them, and where 90 % of the rates of redrawn ones lie."""
+    hits = np.array(list(hits), float)
+    if not len(hits):
+        return None
+    rate, low, high = bootstrap(hits, np.ones(len(hits)))
+    return {"rate": rate, "low": low, "high": high, "of": len(hits)}
+
+
+def _takeover(rows: Sequence[Row]) -> dict[str, Any]:
+    late = [row["latency"] for row in rows if row["latency"] is not None]
+    return {
+        "took": share(row["latency"] is not None for row in rows),
+        "median": _median(late),
+        "p90": float(np.quantile(late, 0.9)) if late else None,
+        "latencies": late,
+    }
+
+
+def _pauses(rows: Sequence[Row]) -> dict[str, Any]:
+    own = [row for row in rows if row["pause_taken"] is not None]
+    return {"taken": share(row["pause_taken"] for row in own), "sound": share(row["pause_sound"] for row in own)}
+
+
+def _breaking(rows: Sequence[Row], skill: str) -> dict[str, Any]:
+    """What Moshi does when the user breaks in, beside the same episodes in which they do not.
+
+    `silent`: of the episodes in which Moshi was speaking then, those in which it fell silent within FELL_SILENT of the
+    end of the user's words; `after`: the median of that time, below 0 before their end; `right`: the answer then.
+    """
+    found: dict[str, Any] = {}
+    own = [row for row in rows if row["skill"] == skill and row["speaking"] is not None]
+    for kind in ("broken", "control"):
+        chosen = [row for row in own if (row["group"] == "control") == (kind == "control")]
+        after = [row["silent_after"] for row in chosen if row["speaking"]]
+        found[kind] = {
+            "right": share(row["right"] for row in chosen),
+            "speaking": share(row["speaking"] for row in chosen),
+            "silent": share(time <= FELL_SILENT for time in after),
+            "after": _median(after),
+        }
+    return found
+
+
+def _false_starts(cases: Sequence[Row]) -> dict[str, Any] | None:
+    silent = [row for row in cases if row["group"] == "silence"]
+    minutes = sum(row["seconds"] for row in silent) / 60
+    starts = sum(row["starts"] for row in silent)
+    return {"starts": starts, "minutes": minutes, "per_minute": starts / minutes} if silent else None
+
+
+def _turns(cases: Sequence[Row]) -> dict[str, float] | None:
+    own = [row for row in cases if row["group"] not in ("silence", "control")]
+    if not own:
+        return None
+    weights = [row["seconds"] for row in own]
+    return {key: float(np.average([row["turns"][key] for row in own], weights=weights)) for key in own[0]["turns"]}
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return float(np.median(values)) if values else None

@@ -1,0 +1,269 @@
+"""Train the generator: from a token grid, predict the text and Moshi's sound of each frame (paper §3.4, §4).
+
+What a step sees is the paper's: the delayed grid in, the next column out, the text weighted against PAD, the semantic
+codebook above the acoustic ones. Three things make it learn on a laptop: the depth transformer works on a share of the
+frames only; frames of Moshi's own past are hidden now and then; and a head, used in training alone, reads the user's
+words out of the temporal transformer, without which a model this small does not begin to listen.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ..config import EPAD_ID, PAD_ID
+from ..data.miniworld.grids import Grid
+from ..data.miniworld.skills import vocabulary
+from ..moshi import DepthTransformer, HierarchicalGenerator
+from ..moshi.grid import ZERO_TOKEN, delay
+from ..text import HeliumModel
+from .loop import RunFolder, Stateful, step_seed
+from .moshi_recipe import MoshiRecipe
+
+# a source of grids: (random, frames) -> Grid
+Source = Callable[[random.Random, int], Grid]
+
+
+@dataclass
+class Batch:
+    """codes int64 [B, K, T], heard int64 [B, T], speaking bool [B, T] (Moshi's sound is worth learning there)."""
+
+    codes: Tensor
+    heard: Tensor
+    speaking: Tensor
+
+
+def collect(grids: list[Grid]) -> Batch:
+    """Grids of equal length -> a batch."""
+    codes, heard, speaking = ([getattr(g, name) for g in grids] for name in ("codes", "heard", "speaking"))
+    return Batch(torch.stack(codes), torch.stack(heard), torch.stack(speaking))
+
+
+def trapezoid(step: int, steps: int, warm_up: int, decay: float) -> float:
+    """Factor on the learning rate: up, level, and down to zero over the last `decay` of all steps."""
+    rise = min(1.0, (step + 1) / max(1, warm_up))
+    return rise * min(1.0, (steps - step) / max(1.0, decay * steps))
+
+
+def first_generator(recipe: MoshiRecipe) -> HierarchicalGenerator:
+    """What a stage begins with: a trained generator, a trained Helium in an untrained one, or nothing trained."""
+    if recipe.start is None:
+        return HierarchicalGenerator(recipe.model)
+    kind, _, path = recipe.start.partition(":")
+    if kind == "helium" and path:
+        return HierarchicalGenerator(
+            recipe.model,
+            text_model=HeliumModel.from_pretrained(path),
+            audio_model=DepthTransformer(recipe.model.depth),
+        )
+    generator = HierarchicalGenerator.from_pretrained(recipe.start)
+    if (generator.config.helium, generator.config.depth) != (recipe.model.helium, recipe.model.depth):
+        raise ValueError(f"{recipe.start!r} is not a generator of the preset {recipe.preset!r}")
+    return generator
+
+
+class MoshiTraining:
+    """One stage: the model, what teaches it, and `step(n)`, which makes step n."""
+
+    def __init__(
+        self,
+        recipe: MoshiRecipe,
+        source: Source,
+        device: str = "cpu",
+        generator: HierarchicalGenerator | None = None,
+        lines: Callable[[random.Random], list[int]] | None = None,
+    ):
+        self.recipe, self.source, self.lines, self.device = recipe, source, lines, torch.device(device)
+        torch.manual_seed(recipe.seed)
+        self.generator = (generator or first_generator(recipe)).train().to(device)
+        # for training only: z [B, T, D] -> logits [B, T, W + 1] of the user's word that has just ended, 0 for none
+        self.hearing = nn.Linear(self.generator.config.helium.dim, len(vocabulary()) + 1).to(device)
+        self.optimiser = self._optimiser()
+        self.text_optimiser = self._optimiser() if recipe.text_only else None
+        self.average = None
+        if recipe.weight_ema:
+            self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(recipe.weight_ema))
+        self.context = torch.compile(self.generator.context) if recipe.compile else self.generator.context
+
+    def _optimiser(self) -> torch.optim.Optimizer:
+        recipe, depth = self.recipe, list(self.generator.audio_model.parameters())
+        inside = {id(p) for p in depth}
+        groups = []
+        for share, parameters in (
+            (1.0, [*(p for p in self.generator.parameters() if id(p) not in inside), *self.hearing.parameters()]),
+            (recipe.depth_lr, depth),
+        ):
+            for decay in (recipe.weight_decay, 0.0):
+                some = [p for p in parameters if (p.dim() > 1) == bool(decay)]
+                groups.append(dict(params=some, weight_decay=decay, share=share))
+        return torch.optim.AdamW([g for g in groups if g["params"]], recipe.lr, betas=recipe.betas)
+
+    # ------------------------------------------------------------------------------------------- a step
+
+    def step(self, step: int) -> dict[str, float]:
+        """Make one step; returns its losses."""
+        rng, generator = step_seed(self.recipe.seed, step)
+        chance = random.Random(int(rng.integers(2**63)))
+        if self.recipe.text_only and chance.random() < self.recipe.text_only:
+            losses, optimiser = self.text_losses(chance), self.text_optimiser
+        else:
+            batch = collect([self.source(chance, self.recipe.frames) for _ in range(self.recipe.batch)])
+            losses, optimiser = self.losses(batch, generator), self.optimiser
+        total = losses.pop("total")
+        optimiser.zero_grad()
+        total.backward()
+        nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], self.recipe.clip)
+        factor = trapezoid(step, self.recipe.steps, self.recipe.warm_up, self.recipe.decay)
+        for group in optimiser.param_groups:
+            group["lr"] = self.recipe.lr * factor * group["share"]
+        optimiser.step()
+        if self.average:
+            self.average.update_parameters(self.generator)
+        return {name: float(value) for name, value in losses.items()}
+
+    def losses(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
+        """All losses of a batch. With a torch generator something is hidden and frames are drawn, as in training;
+        without, everything is shown and every frame in which Moshi speaks is asked."""
+        recipe, model = self.recipe, self.generator
+        codes, heard, speaking = (x.to(self.device) for x in (batch.codes, batch.heard, batch.speaking))
+        if generator is not None:
+            codes = self._moved_text(codes, generator)
+        targets = delay(codes, model.config.delays, model.initial_tokens)
+        first = model.initial_tokens[None, :, None].expand(len(codes), -1, 1)
+        inputs = torch.cat([first, targets[:, :, :-1]], dim=2)
+        if generator is not None:
+            inputs = self._disturbed(inputs, generator)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            z = self.context(inputs)
+            found = self._text_loss(model.text_model.head(z), targets[:, 0])
+            found |= self._hearing_loss(z, heard) if recipe.hearing else {}
+            found |= self._audio_loss(z, targets, speaking, generator) if recipe.audio else {}
+        asked = [name for name in ("text", "hearing", "audio") if name in found]
+        found["total"] = sum(getattr(recipe, name) * found[name] for name in asked)
+        return {name: value if name == "total" else value.detach() for name, value in found.items()}
+
+    def _text_loss(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
+        weights = torch.ones(logits.shape[-1], device=logits.device)
+        weights[[PAD_ID, EPAD_ID]] = self.recipe.pad_weight
+        given = target != ZERO_TOKEN
+        loss = F.cross_entropy(logits[given].float(), target[given], weights)
+        words = given & (target != PAD_ID) & (target != EPAD_ID)
+        right = (logits[words].argmax(-1) == target[words]).float().mean()
+        return {"text": loss, "words_right": right.nan_to_num(1.0)}
+
+    def _hearing_loss(self, z: Tensor, heard: Tensor) -> dict[str, Tensor]:
+        """A word may be read one frame after its last: column t sees what the user said up to frame t - 1."""
+        logits, target = self.hearing(z)[:, 1:].float(), heard[:, :-1]
+        weights = torch.ones(logits.shape[-1], device=logits.device)
+        weights[0] = self.recipe.hearing_blank
+        loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), weights)
+        words = target > 0
+        right = (logits[words].argmax(-1) == target[words]).float().mean()
+        return {"hearing": loss, "heard_right": right.nan_to_num(1.0)}
+
+    def _audio_loss(
+        self, z: Tensor, targets: Tensor, speaking: Tensor, generator: torch.Generator | None
+    ) -> dict[str, Tensor]:
+        """Cross-entropy of Moshi's codebooks on some of the frames."""
+        model, dep_q = self.generator, self.generator.config.dep_q
+        near = speaking | F.pad(speaking, (1, 0))[:, :-1]  # acoustic tokens come a frame later
+        if generator is None:
+            chosen = near
+        else:
+            share = torch.where(near, self.recipe.depth_active, self.recipe.depth_silent)
+            chosen = torch.rand(near.shape, generator=generator).to(near.device) < share
+        if not chosen.any():
+            return {"audio": z.sum() * 0.0}
+        audio = targets[:, 1 : 1 + dep_q].transpose(1, 2)[chosen].T[None]  # [1, dep_q, N]
+        logits = model.audio_model(z[chosen][None], targets[:, 0][chosen][None], audio).float()
+        given = (audio != ZERO_TOKEN) & (audio != model.config.card)  # the delay leaves nothing to predict
+        by_level = F.cross_entropy(logits.transpose(1, 3).transpose(2, 3), audio.where(given, 0), reduction="none")
+        by_level = (by_level * given).sum((0, 2)) / given.sum((0, 2)).clamp(min=1)
+        weights = torch.ones(dep_q, device=z.device)
+        weights[0] = self.recipe.semantic_weight
+        loss = (by_level * weights).sum() / weights.sum()
+        return {"audio": loss} | {f"codebook_{q + 1}": by_level[q] for q in range(dep_q)}
+
+    # ------------------------------------------------------------------------------ what the model is shown
+
+    def _moved_text(self, codes: Tensor, generator: torch.Generator) -> Tensor:
+        """Text earlier or later than the sound, or none: tokens of whole episodes (paper §4.2, pre-training)."""
+        recipe = self.recipe
+        if not (recipe.text_delay or recipe.text_mask):
+            return codes
+        codes, frames = codes.clone(), round(recipe.text_delay * 12.5)
+        for row in codes:
+            if float(torch.rand((), generator=generator)) < recipe.text_mask:
+                row[0] = ZERO_TOKEN
+            elif frames and (shift := int(torch.randint(-frames, frames + 1, (), generator=generator))):
+                moved = torch.full_like(row[0], PAD_ID)
+                kept = row[0, : len(moved) - shift] if shift > 0 else row[0, -shift:]
+                moved[max(0, shift) : max(0, shift) + len(kept)] = kept
+                row[0] = moved
+        return codes
+
+    def _disturbed(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
+        """Some frames of Moshi's own sound hidden, some of the user's codes replaced."""
+        recipe, config = self.recipe, self.generator.config
+        inputs, dep_q = inputs.clone(), config.dep_q
+        chance = torch.rand((len(inputs), 1, inputs.shape[2]), generator=generator).to(inputs.device)
+        own = inputs[:, 1 : 1 + dep_q]
+        inputs[:, 1 : 1 + dep_q] = own.where(chance >= recipe.own_drop, ZERO_TOKEN)
+        if config.n_user and recipe.user_noise:
+            user = inputs[:, 1 + dep_q :]
+            chance = torch.rand(user.shape, generator=generator).to(inputs.device)
+            other = torch.randint(config.card, user.shape, generator=generator).to(inputs.device)
+            inputs[:, 1 + dep_q :] = user.where((chance >= recipe.user_noise) | (user < 0), other)
+        return inputs
+
+    def text_losses(self, chance: random.Random) -> dict[str, Tensor]:
+        """A batch of text alone, through the same transformer (paper §4.2: half of the pre-training batches)."""
+        lines = [self.lines(chance) for _ in range(4 * self.recipe.batch)]
+        longest = max(len(line) for line in lines)
+        tokens = torch.tensor([line + [ZERO_TOKEN] * (longest - len(line)) for line in lines], device=self.device)
+        first = torch.full_like(tokens[:, :1], self.generator.text_model.initial_id)
+        logits = self.generator.text_model(torch.cat([first, tokens[:, :-1]], dim=1))
+        given = tokens != ZERO_TOKEN
+        loss = F.cross_entropy(logits[given].float(), tokens[given])
+        return {"total": loss, "lines": loss.detach()}
+
+    # --------------------------------------------------------------------------------- around the steps
+
+    def parts(self) -> dict[str, Stateful]:
+        """Everything that a checkpoint must hold."""
+        found = {
+            "generator": self.generator,
+            "hearing": self.hearing,
+            "optimiser": self.optimiser,
+            "text_optimiser": self.text_optimiser,
+            "average": self.average,
+        }
+        return {name: part for name, part in found.items() if part is not None}
+
+    def result(self) -> HierarchicalGenerator:
+        """The generator to use: averaged weights."""
+        generator = HierarchicalGenerator(self.generator.config)
+        generator.load_state_dict((self.average.module if self.average else self.generator).state_dict())
+        return generator.eval()
+
+    @torch.no_grad()
+    def check(self, held_out: list[Batch]) -> dict[str, float]:
+        """Losses on episodes that training never saw, everything shown."""
+        rows = [self.losses(batch, None) for batch in held_out]
+        names = [name for name in rows[0] if name != "total"]
+        return {f"{name}_held_out": float(sum(row[name] for row in rows)) / len(rows) for name in names}
+
+
+def load_result(folder: RunFolder, name: str, recipe: MoshiRecipe) -> HierarchicalGenerator:
+    """The generator of the last checkpoint of `name`, as `MoshiTraining.result` gives it, without data."""
+    parts = folder.load(name)["parts"]
+    generator = HierarchicalGenerator(recipe.model)
+    averaged = {key.removeprefix("module."): v for key, v in parts.get("average", {}).items() if key != "n_averaged"}
+    generator.load_state_dict(averaged or parts["generator"])
+    return generator.eval()

@@ -1,0 +1,66 @@
+"""Every number of the generator's training; the paper's values where it has them (§4.2, §4.3, Table 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..config import MoshiConfig
+from .named import Recipe
+
+
+@dataclass(frozen=True)
+class MoshiRecipe(Recipe):
+    """One stage of the generator's training. Weights of losses are factors; a weight of 0 leaves the loss out."""
+
+    preset: str = "tiny"
+    start: str | None = None  # a folder with a generator (or "helium:FOLDER", text model only) to begin from
+    seed: int = 0
+    steps: int = 14_500
+    batch: int = 4  # episodes a step; at equal data small batches learn more here
+    frames: int = 240  # of an episode: 19.2 s
+
+    # optimiser
+    lr: float = 4e-3
+    depth_lr: float = 1.0  # share of the rate for the depth transformer
+    betas: tuple[float, ...] = (0.9, 0.95)
+    weight_decay: float = 0.01
+    warm_up: int = 100  # steps
+    decay: float = 0.3  # the rate is constant until this share of the steps is left, then falls to zero in a line
+    clip: float = 1.0
+    weight_ema: float = 0.999  # running average of the weights, which is what is exported; 0: none
+    precision: str = "float32"  # or "bfloat16" (GPU)
+    compile: bool = False  # torch.compile (GPU)
+
+    # losses
+    text: float = 2.0
+    audio: float = 1.0
+    semantic_weight: float = 10.0  # of the first codebook within the audio loss (paper: 100)
+    pad_weight: float = 0.3  # of PAD and EPAD within the text loss (paper: 0.5 in moshi-finetune)
+    hearing: float = 1.0  # a head for training only that reads out the user's words
+    hearing_blank: float = 0.1  # weight of frames where no word of the user ends
+
+    # what the model is shown
+    own_drop: float = 0.15  # how often a frame of Moshi's own past sound is hidden
+    user_noise: float = 0.02  # how often a code of the user is replaced by another
+    text_mask: float = 0.0  # how often the text of an episode is hidden altogether (paper's pre-training: 0.3)
+    text_delay: float = 0.0  # text is moved by up to this many seconds, either way (paper's pre-training: 0.6)
+    depth_active: float = 0.3  # share of the frames in which Moshi speaks that the depth transformer learns from
+    depth_silent: float = 0.04  # and of those in which it is silent
+    text_only: float = 0.0  # share of steps that see lines of text alone, with an optimiser state of their own
+
+    def __post_init__(self) -> None:
+        _ = self.model
+        self._require(min(self.steps, self.batch, self.frames) >= 1, "steps, batch and frames must be at least 1")
+        for name in ("own_drop", "user_noise", "text_mask", "depth_active", "depth_silent", "text_only", "decay"):
+            self._require(0 <= getattr(self, name) <= 1, f"{name} is a share from 0 to 1, got {getattr(self, name)}")
+        self._require(self.depth_active + self.depth_silent > 0 or not self.audio, "no frame is left for the depth")
+        self._require(
+            self.precision in ("float32", "bfloat16"), f"precision is float32 or bfloat16, got {self.precision!r}"
+        )
+
+    @property
+    def model(self) -> MoshiConfig:
+        return MoshiConfig.preset(self.preset)
+
+
+MoshiRecipe.RECIPES = {"tiny": dict(), "paper": dict(semantic_weight=100.0, pad_weight=0.5, text=1.0, hearing=0.0)}

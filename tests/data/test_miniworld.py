@@ -1,0 +1,254 @@
+"""The mini-world: right answers, splits that hold, takes placed where the rules say, grids that say what was placed."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from minimoshi import MimiAudioCodec, TextTokenizer
+from minimoshi.config import EPAD_ID, PAD_ID
+from minimoshi.data.miniworld import (
+    SKILLS,
+    EpisodeMaker,
+    Exchange,
+    GridMaker,
+    Say,
+    Takes,
+    bank,
+    exchange,
+    script,
+    skills,
+    split_of,
+    text_line,
+    vocabulary,
+)
+from minimoshi.data.voices import SAMPLE_RATE, Span, Speech
+from minimoshi.moshi.grid import text_row
+
+SOME = {"sum": 0.3, "count": 0.1, "stop": 0.2, "murmur": 0.2, "repeat": 0.2}
+ASKED = [s for s in skills.user_says() if not s.text.startswith("what is")] + [Say("what is one plus two")]
+ANSWERS = [("sum", "one plus two is three"), ("stop", "okay")] + [
+    ("count", " ".join(skills.NUMBERS[1 : n + 1])) for n in skills.COUNTS
+]
+
+
+def toy_voice(spec: str):
+    """Says every word as a fifth of a second of its own tone, a twentieth of silence between words."""
+
+    def say(text: str) -> Speech:
+        word, gap = SAMPLE_RATE // 5, SAMPLE_RATE // 20
+        time = np.arange(word) / SAMPLE_RATE
+        wav, spans = [np.zeros(gap, np.float32)], []
+        for label in text.split():
+            start = sum(map(len, wav)) / SAMPLE_RATE
+            spans.append(Span(label, start, start + word / SAMPLE_RATE))
+            tone = np.sin(2 * np.pi * (200 + 13 * sum(map(ord, label)) % 900) * time)
+            wav += [0.1 * tone.astype(np.float32), np.zeros(gap, np.float32)]
+        return Speech(np.concatenate(wav), spans)
+
+    return say
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A bank of two users and Moshi, spoken by the toy voice, with codes."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(bank, "open_voice", toy_voice)
+    digits = [("repeat", f"{a} {b} {c}") for a, b, c in zip(skills.DIGITS, skills.DIGITS[3:] + skills.DIGITS[:3],
+                                                           skills.DIGITS[7:] + skills.DIGITS[:7], strict=True)]
+    patch.setattr(bank, "moshi_says", lambda splits: ANSWERS + digits)
+    path = tmp_path_factory.mktemp("bank")
+    bank.record_moshi(path, takes=1)
+    for name, noise in (("user-000", 0), ("user-001", 2)):
+        bank.record_user(path, bank.User(name, "hibari", noise=noise), ASKED)
+    patch.undo()
+    bank.TAPE_FRAMES, before = 60, bank.TAPE_FRAMES
+    bank.encode_bank(path, MimiAudioCodec.from_pretrained("tiny").eval(), progress=False)
+    bank.TAPE_FRAMES = before
+    return path
+
+
+@pytest.fixture(scope="module")
+def maker(folder):
+    return EpisodeMaker(Takes(folder), SOME)
+
+
+# -------------------------------------------------------------------------------------------------- skills
+
+
+def test_answers_are_right():
+    for e in skills.all_exchanges(("speech", "text", "none")):
+        if e.skill == "sum":
+            a, sign, b, _, value = e.answer.split()
+            a, b, value = map(skills.NUMBERS.index, (a, b, value))
+            assert value == (a + b if sign == "plus" else a - b)
+        if e.skill == "neighbour":
+            side, n, _, beside = e.answer.split()
+            step = skills.NUMBERS.index(beside) - skills.NUMBERS.index(n)
+            assert step == {"after": 1, "before": -1}[side]
+        if e.skill == "opposite":
+            a, b = e.answer.split()[3], e.answer.split()[5]
+            assert skills.OPPOSITES[b] == a
+
+
+def test_splits_are_shares_and_hold_in_scripts():
+    sums = [e for e in skills.all_exchanges(("speech", "text", "none")) if e.skill == "sum"]
+    shares = {s: sum(e.split == s for e in sums) / len(sums) for s in ("speech", "text", "none")}
+    assert len(sums) == 155 and 0.8 < shares["speech"] < 0.9 and shares["text"] > 0.04 and shares["none"] > 0.01
+    rng = random.Random(0)
+    for _ in range(300):
+        for e in script(rng, 4):
+            asked = [e] if e.skill != "question" else [Exchange(e.slots[1], e.slots[2:], e.user, e.answer)]
+            assert all(x.split == "speech" for x in asked)
+    assert split_of("sum", ("one", "plus", "two")) == split_of("sum", ("one", "plus", "two"))
+
+
+def test_a_name_is_remembered_and_an_unknown_one_admitted():
+    rng, known, unknown = random.Random(0), 0, 0
+    for _ in range(400):
+        name = None
+        for e in script(rng, 5):
+            if e.skill == "recall":
+                assert e.answer == (f"your name is {name}" if name else "i do not know your name")
+                known, unknown = known + bool(name), unknown + (not name)
+            if e.skill == "name":
+                name = e.slots[0]
+    assert known > 20 and unknown > 20
+
+
+def test_all_skills_are_drawn_with_the_words_of_the_vocabulary():
+    rng, words, seen = random.Random(1), set(vocabulary()), set()
+    for _ in range(300):
+        exchanges = script(rng, 3)
+        seen |= {e.skill for e in exchanges}
+        assert set(text_line(exchanges).replace(".", "").split()) <= words
+    assert seen == set(SKILLS) and len(words) < 150
+    with pytest.raises(ValueError, match="no skill 'dance'"):
+        exchange("dance", rng)
+
+
+# ---------------------------------------------------------------------------------------------------- bank
+
+
+def test_takes_keep_their_words_and_their_lead(folder):
+    user, takes = bank.read_takes(folder, "user-001")
+    assert user.noise == 2 and len(takes) == len(ASKED)
+    for take in takes:
+        assert [w.label for w in take.words] == take.text.split()
+        assert take.codes.shape == (8, take.frames) and take.codes.max() < 512
+        assert take.lead < bank.FRAME and take.frames - bank.TAIL - 1 <= take.last + 1 <= take.frames
+        assert abs(take.words[0].start - take.lead / SAMPLE_RATE - 0.03) < 0.02
+
+
+def test_a_bank_is_not_recorded_twice_and_refuses_held_out_voices(folder):
+    before = (folder / "user-000.i16").read_bytes()
+    bank.record_user(folder, bank.User("user-000", "nobody"), ASKED)
+    assert (folder / "user-000.i16").read_bytes() == before
+    with pytest.raises(ValueError, match="held out"):
+        bank.record_user(folder, bank.User("new", "flite:awb"), ASKED)
+    with pytest.raises(FileNotFoundError, match="no takes of 'nobody'"):
+        bank.read_takes(folder, "nobody")
+
+
+def test_a_manner_changes_what_it_says(monkeypatch):
+    monkeypatch.setattr(bank, "open_voice", toy_voice)
+    plain, fast, loud = (
+        bank.say_as(bank.User("u", "flite:slt"), Say("how do i sound", m)).wav for m in ("", "fast", "loud")
+    )
+    assert 0.6 < len(fast) / len(plain) < 0.8
+    assert np.sqrt(np.mean(loud**2)) > 2 * np.sqrt(np.mean(plain**2))
+
+
+# ------------------------------------------------------------------------------------------------ episodes
+
+
+def placed_by(episode, speaker):
+    return sorted(episode.of(speaker), key=lambda p: p.start)
+
+
+def test_moshi_answers_one_to_three_frames_after_it_could_have_heard(maker):
+    rng, gaps = random.Random(0), []
+    for _ in range(100):
+        e = maker.play(rng, [skills._sum_of(1, "plus", 2)], "user-000")
+        gaps.append(e.of("moshi")[0].start - e.marks[0].user_end)
+    assert set(gaps) == {2, 3, 4} and np.mean(gaps) < 3
+
+
+def test_stop_silences_moshi_and_what_was_not_said_has_no_words(maker):
+    rng = random.Random(0)
+    for _ in range(60):
+        e = maker.play(rng, [exchange("stop", rng)], "user-000")
+        count, okay = placed_by(e, "moshi")
+        mark = e.marks[0]
+        assert count.stop <= mark.silenced and 2 <= mark.silenced - mark.broken[1] <= 4
+        assert count.start < mark.broken[0] and okay.start > mark.silenced
+        said = [w.label for w in count.words]
+        assert said == skills.NUMBERS[1 : len(said) + 1] and len(said) < len(mark.exchange.answer.split())
+        assert [w.label for w in okay.words] == ["okay"]
+
+
+def test_a_murmur_changes_nothing(maker):
+    rng = random.Random(0)
+    for _ in range(30):
+        e = maker.play(rng, [exchange("murmur", rng)], "user-001")
+        (count,) = e.of("moshi")
+        assert " ".join(w.label for w in count.words) == e.marks[0].exchange.answer
+        assert count.start < e.marks[0].broken[0] < e.marks[0].broken[1] < count.last + 4
+
+
+def test_pauses_are_pauses(maker):
+    rng = random.Random(0)
+    e = maker.play(rng, [exchange("repeat", rng)], "user-000")
+    while not all(e.marks[0].pauses):
+        e = maker.play(rng, [exchange("repeat", rng)], "user-000")
+    assert len(e.marks[0].pauses) == 2
+    for first, last in e.marks[0].pauses:
+        assert 8 <= last - first + 1 <= 19
+        assert not any(p.start <= last and p.last >= first for p in e.placed)
+    assert e.of("moshi")[0].start > e.marks[0].user_end
+
+
+def test_an_answer_is_spliced_from_takes_of_other_answers(maker):
+    rng, sources = random.Random(0), set()
+    for _ in range(50):
+        segments, words = maker.takes.moshi(rng, "count", "one two three four")
+        assert [w.label for w in words] == "one two three four".split()
+        assert all(a.end <= b.start + 1e-6 for a, b in zip(words, words[1:], strict=False))
+        sources |= {s.take.text for s in segments}
+    assert len(sources) > 3
+    with pytest.raises(ValueError, match="never said 'hello'"):
+        maker.takes.moshi(rng, "greeting", "hello")
+
+
+# --------------------------------------------------------------------------------------------------- grids
+
+
+def test_a_grid_says_what_was_placed(folder, maker):
+    tokenizer = TextTokenizer.from_pretrained("tiny")
+    make, rng = GridMaker(folder, tokenizer), random.Random(0)
+    for _ in range(20):
+        e = maker.random(rng, 200, silent=0.0)
+        grid = make(e, rng)
+        assert grid.codes.shape == (17, 200) and grid.codes.min() >= 0
+        words = sorted(((w.label, (w.start, w.end)) for p in e.of("moshi") for w in p.words), key=lambda w: w[1])
+        assert torch.equal(grid.codes[0], text_row(words, tokenizer, 200))
+        heard = [vocabulary()[i - 1] for i in grid.heard[grid.heard > 0]]
+        said = [w.label for p in placed_by(e, "user") for w in p.words]
+        assert sorted(heard) == sorted(said)
+        first = e.of("moshi")[0]
+        start = torch.from_numpy(first.segments[0].take.codes[:, 0].astype(int))
+        assert torch.equal(grid.codes[1:9, first.start], start)
+        assert grid.speaking[first.start] and not grid.speaking[: first.start].any()
+
+
+def test_a_silent_episode_is_silent(folder, maker):
+    make, rng = GridMaker(folder, TextTokenizer.from_pretrained("tiny")), random.Random(0)
+    grid = make(maker.random(rng, 50, silent=1.0), rng)
+    assert (grid.codes[0] == PAD_ID).all() and not grid.speaking.any() and not grid.heard.any()
+    assert EPAD_ID not in grid.codes[0]
+
+
+def test_codes_must_be_there(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="encode_bank"):
+        GridMaker(tmp_path, TextTokenizer.from_pretrained("tiny"))

@@ -1,0 +1,156 @@
+"""The generator's training: what it is shown, what it is asked, that it learns, and that a kill does not hurt it."""
+
+import random
+
+import pytest
+import torch
+
+from minimoshi.config import PAD_ID, DepthConfig, HeliumConfig, MimiConfig, MoshiConfig
+from minimoshi.data.miniworld.grids import Grid
+from minimoshi.moshi import HierarchicalGenerator
+from minimoshi.moshi.grid import ZERO_TOKEN
+from minimoshi.training.loop import RunFolder, train
+from minimoshi.training.moshi import MoshiTraining, collect, first_generator, load_result, trapezoid
+from minimoshi.training.moshi_recipe import MoshiRecipe
+
+CARD, FRAMES = 16, 24
+
+
+def toy_config() -> MoshiConfig:
+    return MoshiConfig(
+        helium=HeliumConfig(dim=32, layers=1, heads=2, hidden=64, context=FRAMES, text_card=40),
+        depth=DepthConfig(dim=16, layers=1, heads=2, hidden=32, input_dim=32, card=CARD, text_card=40),
+        card=CARD,
+        mimi=MimiConfig.preset("tiny"),
+    )
+
+
+def echo(rng: random.Random, frames: int) -> Grid:
+    """The user says a word by a code; two frames later Moshi says its token and its codes."""
+    codes = torch.zeros(17, frames, dtype=torch.int64)
+    codes[0] = PAD_ID
+    heard, speaking = torch.zeros(frames, dtype=torch.int64), torch.zeros(frames, dtype=torch.bool)
+    for at in range(2, frames - 4, 5):
+        word = rng.randrange(1, 9)
+        codes[9:, at], heard[at] = word, word
+        codes[0, at + 2], codes[1:9, at + 2], speaking[at + 2] = 10 + word, word, True
+    return Grid(codes, heard, speaking)
+
+
+def toy(**changes) -> MoshiTraining:
+    torch.manual_seed(0)
+    recipe = MoshiRecipe.from_dict(dict(steps=60, batch=4, frames=FRAMES, lr=1e-2, warm_up=5) | changes)
+    return MoshiTraining(recipe, echo, generator=HierarchicalGenerator(toy_config()))
+
+
+def test_it_learns_to_hear_to_answer_and_to_speak():
+    made = toy()
+    held_out = [collect([echo(random.Random(i), FRAMES) for i in range(8)])]
+    before = made.check(held_out)
+    for step in range(60):
+        made.step(step)
+    after = made.check(held_out)
+    assert after["words_right_held_out"] > 0.9 and before["words_right_held_out"] < 0.4
+    assert after["hearing_held_out"] < before["hearing_held_out"] / 3
+    for q in (1, 2, 8):
+        assert after[f"codebook_{q}_held_out"] < before[f"codebook_{q}_held_out"] / 2
+
+
+def test_its_losses_are_those_of_the_generators_own_forward():
+    """With everything shown, the text loss is the cross-entropy of `generator(codes)`, weighted against PAD."""
+    made = toy()
+    batch = collect([echo(random.Random(i), FRAMES) for i in range(3)])
+    out = made.generator(batch.codes)
+    weights = torch.ones(40)
+    weights[[0, PAD_ID]] = made.recipe.pad_weight
+    text = torch.nn.functional.cross_entropy(out.text_logits[:, 0].flatten(0, 1), batch.codes[:, 0].flatten(), weights)
+    assert float(made.losses(batch, None)["text"]) == pytest.approx(text.item(), rel=1e-4)
+    speaking = batch.speaking
+    semantic = torch.nn.functional.cross_entropy(out.audio_logits[:, 0][speaking], batch.codes[:, 1][speaking])
+    near = speaking | torch.nn.functional.pad(speaking, (1, 0))[:, :-1]
+    all_near = torch.nn.functional.cross_entropy(out.audio_logits[:, 0][near], batch.codes[:, 1][near])
+    found = float(made.losses(batch, None)["codebook_1"])
+    assert found == pytest.approx(all_near.item(), rel=1e-4) and semantic.item() != pytest.approx(found, rel=1e-3)
+
+
+def test_hidden_frames_are_hidden_from_the_input_alone():
+    made = toy(own_drop=1.0, user_noise=0.0)
+    codes = collect([echo(random.Random(0), FRAMES)]).codes
+    shown = made._disturbed(codes, torch.Generator().manual_seed(0))
+    assert (shown[:, 1:9] == ZERO_TOKEN).all()
+    assert torch.equal(shown[:, 0], codes[:, 0]) and torch.equal(shown[:, 9:], codes[:, 9:])
+    noisy = toy(own_drop=0.0, user_noise=0.5)._disturbed(codes, torch.Generator().manual_seed(0))
+    changed = (noisy[:, 9:] != codes[:, 9:]).float().mean()
+    assert torch.equal(noisy[:, :9], codes[:, :9]) and 0.3 < changed < 0.6
+
+
+def test_text_can_be_moved_and_masked():
+    codes = collect([echo(random.Random(i), FRAMES) for i in range(20)]).codes
+    moved = toy(text_delay=0.4)._moved_text(codes, torch.Generator().manual_seed(0))
+    shifts = set()
+    for before, after in zip(codes[:, 0], moved[:, 0], strict=True):
+        first = (before != PAD_ID).nonzero()[1]
+        word = before[first]
+        shifts |= {int(i - first) for i in (after == word).nonzero() if abs(i - first) <= 5}
+    assert {-5, 5} <= shifts or len(shifts) > 5
+    assert torch.equal(moved[:, 1:], codes[:, 1:])
+    masked = toy(text_mask=1.0)._moved_text(codes, torch.Generator().manual_seed(0))
+    assert (masked[:, 0] == ZERO_TOKEN).all()
+
+
+def test_the_rate_rises_stays_and_falls_to_nothing():
+    rates = [trapezoid(step, 100, 10, 0.3) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and rates[9:71] == [1.0] * 62
+    assert rates[85] == pytest.approx(0.5) and 0 < rates[-1] < 0.05
+
+
+def test_a_killed_run_ends_as_one_that_was_not(tmp_path):
+    def go(folder: str, *ends: int) -> dict:
+        for end in ends:
+            made = toy()
+
+            def step(number: int, made=made, end=end) -> dict[str, float]:
+                if number == end:
+                    raise KeyboardInterrupt
+                return made.step(number)
+
+            try:
+                train(RunFolder(tmp_path / folder), "m", 12, step, made.parts(), check_every=4, save_every=4)
+            except KeyboardInterrupt:
+                continue
+        return RunFolder(tmp_path / folder).load("m")["parts"]
+
+    whole, cut = go("whole", 99), go("cut", 5, 9, 99)
+    for name in whole["generator"]:
+        assert torch.equal(whole["generator"][name], cut["generator"][name]), name
+        assert torch.equal(whole["average"][f"module.{name}"], cut["average"][f"module.{name}"])
+
+
+def test_text_alone_is_learnt_with_an_optimiser_of_its_own():
+    torch.manual_seed(0)
+    recipe = MoshiRecipe.from_dict(dict(steps=40, batch=2, frames=FRAMES, text_only=1.0, lr=1e-2, warm_up=2))
+    generator = HierarchicalGenerator(toy_config())
+    made = MoshiTraining(recipe, echo, generator=generator, lines=lambda rng: [5, 6, 7, 8, 9][: rng.randint(3, 5)])
+    first = made.step(0)["lines"]
+    last = [made.step(n)["lines"] for n in range(1, 40)][-1]
+    assert last < first / 2 and not made.optimiser.state and made.text_optimiser.state
+
+
+def test_a_stage_goes_on_from_what_another_made(tmp_path):
+    made = toy()
+    made.step(0)
+    train(RunFolder(tmp_path), "m", 1, made.step, made.parts())
+    with pytest.raises(RuntimeError):  # the preset is larger than the toy
+        load_result(RunFolder(tmp_path), "m", MoshiRecipe())
+    made.result().save_pretrained(tmp_path / "generator")
+    with pytest.raises(ValueError, match="not a generator of the preset 'tiny'"):
+        first_generator(MoshiRecipe(start=str(tmp_path / "generator")))
+
+
+def test_bad_recipes_are_refused():
+    with pytest.raises(ValueError, match="own_drop is a share"):
+        MoshiRecipe(own_drop=2.0)
+    with pytest.raises(ValueError, match="there is no recipe 'large'"):
+        MoshiRecipe.read("large")
+    with pytest.raises(ValueError, match="did you mean 'semantic_weight'"):
+        MoshiRecipe.read("tiny", ["semantic_weigth=3"])
