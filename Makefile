@@ -47,6 +47,6 @@ $(VENV)/.stamp: $(SETUP) | $(VENV)/bin/python
 
 $(VENV)/.stamp-test: $(SETUP) tests/parity/requirements.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (a few minutes the first time) ..."
-	$(PIP) -c constraints.txt -e ".[test,parity]"
+	$(PIP) -c constraints.txt -e ".[test,parity,serve]"
 	$(PIP) --no-deps -r tests/parity/requirements.txt
 	@touch $(VENV)/.stamp $@

@@ -11,10 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-LATER = {
-    "serve": "the live server comes with a later version; minimoshi talk IN OUT streams a file through the same steps",
-}
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
@@ -34,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     from .evaluation import command as report
     from .evaluation.dialogue import command as behaviour
     from .sampling import Sampling
+    from .serving import command as serving
     from .training import command as training
     from .training import helium, moshi_command
 
@@ -113,10 +110,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate_dialogue.set_defaults(run=lambda options: behaviour.run(options))
     data.add_commands(commands.add_parser("data", help="stereo dialogues: check them, turn them into tokens"))
 
-    for name, what in LATER.items():
-        later = commands.add_parser(name, help="(not yet) " + what.split(";")[0])
-        later.add_argument("rest", nargs=argparse.REMAINDER)
-        later.set_defaults(run=lambda _, name=name, what=what: _not_yet(name, what))
+    live = commands.add_parser("serve", help="talk to Moshi in a browser")
+    serving.add_serve_arguments(live)
+    live.set_defaults(run=serving.serve)
+    ring = commands.add_parser("call", help="play a file to a live server, ours or the official one")
+    serving.add_call_arguments(ring)
+    ring.set_defaults(run=serving.call)
     return parser
 
 
@@ -259,8 +258,3 @@ def _start(options: argparse.Namespace) -> None:
     jupyter = Path(sys.executable).with_name("jupyter")
     print(f"{copied} files copied to {folder}; what was there already is kept. Begin with:")
     print(f"{jupyter if jupyter.exists() else 'jupyter'} lab {folder / 'notebooks' / '00_start_here.ipynb'}")
-
-
-def _not_yet(name: str, what: str) -> int:
-    print(f"minimoshi {name}: {what}", file=sys.stderr)
-    return 2

@@ -67,7 +67,7 @@ def test_every_dependency_is_pinned_within_its_range(python: str) -> None:
 
 def test_this_environment_has_the_pinned_versions() -> None:
     pinned = pins(CONSTRAINTS, f"{sys.version_info.major}.{sys.version_info.minor}")
-    for requirement in [*RUNTIME, *EXTRAS["test"], *EXTRAS["parity"]]:
+    for requirement in [*RUNTIME, *EXTRAS["test"], *EXTRAS["parity"], *EXTRAS["serve"]]:
         installed = metadata.version(requirement.name).split("+")[0]
         assert installed == pinned[canonicalize_name(requirement.name)], f"{requirement.name} {installed} is installed"
 
@@ -76,7 +76,7 @@ def test_conda_installs_what_the_tests_are_run_with() -> None:
     section = conda_pip_section()
     named = pins(requirement_lines("\n".join(section)), CONDA_PYTHON)
     wanted = pins(CONSTRAINTS, CONDA_PYTHON)
-    direct = {canonicalize_name(r.name) for r in [*RUNTIME, *EXTRAS["test"], *EXTRAS["parity"]]}
+    direct = {canonicalize_name(r.name) for r in [*RUNTIME, *EXTRAS["test"], *EXTRAS["parity"], *EXTRAS["serve"]]}
     assert named == {name: wanted[name] for name in direct}
     assert [line for line in section if line.startswith("-")] == ["-c constraints.txt", "-e ."]
     assert f"python={CONDA_PYTHON}" in yaml.safe_load(read("environment.yml"))["dependencies"]
@@ -110,7 +110,7 @@ def test_plain_commands_do_what_make_does() -> None:
     for place in ("README.md", ".github/workflows/test.yml"):
         text = read(place)
         assert f"-m pytest {flags[1]}\n" in text, place
-        assert '-m pip install -c constraints.txt -e ".[test,parity]"\n' in text, place
+        assert '-m pip install -c constraints.txt -e ".[test,parity,serve]"\n' in text, place
         assert "-m pip install --no-deps -r tests/parity/requirements.txt\n" in text, place
 
 

@@ -95,7 +95,7 @@ def random_user(rng: random.Random, name: str) -> User:
 # ------------------------------------------------------------------------------------------------- speaking
 
 
-def _trim(speech: Speech) -> Speech:
+def trim(speech: Speech) -> Speech:
     """Without the silence on both sides, at the corpus's loudness."""
     loud = np.flatnonzero(np.abs(speech.wav) > 0.015 * np.abs(speech.wav).max(initial=1e-9))
     if not len(loud):
@@ -135,7 +135,7 @@ def say_as(user: User, say: Say) -> Speech:
         speech = Speech(wav, [Span(w.label, w.start / user.rate, w.end / user.rate) for w in speech.words])
     if manner in _HIBARI and not dialled:
         speech = _stretched(speech, manner)
-    speech = _trim(speech)
+    speech = trim(speech)
     wav = low_pass(speech.wav) if user.narrow else speech.wav
     if user.room:
         wav = in_room(wav, room_response(np.random.default_rng(len(user.name)), *user.room))
@@ -203,7 +203,7 @@ def record_moshi(
 
 
 def _moshi_take(text: str, speed: float) -> Speech:
-    return _trim(open_voice(f"hibari:speed={speed:.3f}")(text))
+    return trim(open_voice(f"hibari:speed={speed:.3f}")(text))
 
 
 def record_bank(folder: str | Path, users: int, seed: int = 0, share: float = 0.6) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .report import Judged
 
 ENOUGH = 200  # episodes; fewer are a first look
-_NAMES = {"model": "model", "script": "the script itself", "cascade": "cascade"}
+_NAMES = {"model": "model", "script": "the script itself", "codec": "the script after the codec", "cascade": "cascade"}
 DEFINITIONS = f"""\
 - **Episodes**: made by `python -m minimoshi.evaluation.dialogue.cases FOLDER`; two cards with the same number had the
   same ones. The model runs freely, as in a live session: it hears the user up to a frame and speaks that frame. A
@@ -25,8 +25,9 @@ DEFINITIONS = f"""\
 - **The judges** never see the model's text. They hear every stretch of Moshi's speech that begins after the user's
   turn, or at most {measures.EARLY} s before its end, and before the next one. An answer is right if its words are the
   script's, numbers compared digit by digit, words that sound the same taken as the same. The second judge is asked only
-  when the first heard something else. What they get wrong in the script's own voice is the row "the script itself".
-  *Text* is the share of right answers in the model's own text.
+  when the first heard something else. What they get wrong in the script's own voice is the row "the script itself",
+  and "after the codec" is the best that a model with this codec could reach. *Text* is the share of right answers in
+  the model's own text.
 - **Brackets**: 90 % of the rates when exchanges are drawn again.
 - **Latency**: from the user's last sound to Moshi's first; the turn is taken if that is less than
   {measures.TAKEOVER} s. **In the user's pause** the turn is taken by {measures.LONG:.0f} s of speech or more than
@@ -112,8 +113,8 @@ def _accuracy(card: dict[str, Any]) -> str:
     rows = []
     for name, found in _systems(card):
         for kind in ("heard", "text") if name == "model" else ("heard",):
-            shares = [found["accuracy"][group]["all"] for group in groups]
-            cells = [percent(s, True) if kind == "heard" else f"{100 * s['text']:.1f}" for s in shares]
+            shares = [found["accuracy"].get(group, {}).get("all") for group in groups]
+            cells = [percent(s, True) if kind == "heard" or not s else f"{100 * s['text']:.1f}" for s in shares]
             rows.append([name if kind == "heard" else f"{name}, its text", *cells])
     return table(["right answers, %", *groups], rows)
 

@@ -2,7 +2,7 @@
 
     python -m minimoshi.evaluation.dialogue.cases FOLDER [--human FOLDER] [--seed 0]
 
-FOLDER gets NAME.wav (left Moshi as scripted, right the user) and NAME.json of every episode, and in `bank` the takes
+FOLDER gets NAME.wav (left Moshi as scripted, right the user) and NAME.json of every episode, FOLDER.takes the takes
 they are made of. A build that was interrupted goes on.
 """
 
@@ -88,7 +88,7 @@ def build_cases(
     folder = Path(folder)
     plans = draw_plans(seed, each, human is not None)
     _begin(folder, {"seed": seed, "each": dict(each), "human": human is not None})
-    bank = folder / "bank"
+    bank = folder.with_name(f"{folder.name}.takes")
     missing = [plan for plan in plans if not (folder / f"{plan.name}.wav").exists()]
     if missing:
         _record(bank, plans, human, progress)
@@ -159,7 +159,7 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m minimoshi.evaluation.dialogue.cases", description=__doc__.split("\n")[0]
     )
     parser.add_argument("folder", metavar="FOLDER")
-    parser.add_argument("--human", metavar="FOLDER", help="unpacked asterisk-core-sounds-en and -en-g722")
+    parser.add_argument("--human", metavar="FOLDER", help="unpacked asterisk-core-sounds-en-g722")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     cases = build_cases(options.folder, options.seed, human=options.human)

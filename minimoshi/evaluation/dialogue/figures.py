@@ -82,7 +82,7 @@ def _latency(card: dict[str, Any]) -> Figure:
     edges = np.arange(-0.4, 1.5 + 1e-9, 0.08)
     for name, found in card["systems"].items():
         late = found["takeover"]["latencies"]
-        if late:
+        if late and name != "codec":
             weights = np.full(len(late), 100 / len(late))
             axes.hist(late, edges, weights=weights, histtype="step", color=_COLOURS[name], linewidth=1.6, label=name)
             axes.axvline(found["takeover"]["median"], color=_COLOURS[name], linestyle=":", linewidth=1)

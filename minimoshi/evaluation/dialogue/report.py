@@ -25,7 +25,6 @@ import torch
 from tqdm import tqdm
 
 from ...bench import machine
-from ...mimi import MimiAudioCodec
 from ..codec import through
 from ..judge import judge
 from ..measures import bootstrap, same_speaker
@@ -39,7 +38,7 @@ from .scripts import GROUPS
 from .summary import summarise
 
 JUDGES = ("tiny.en", "base")
-CODEC_CASES = 60  # episodes whose scripted voice is judged once more after the codec
+CODEC_CASES = 80  # episodes whose scripted voice is judged once more after the codec
 SPEAKER_CASES = 20
 TIMED_SECONDS = 30
 
@@ -76,7 +75,13 @@ def make_card(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Ju
     runner = Runner(model, cache, seed=options.seed, batch_size=options.batch, **sampling)
     memo = Memo(cache)
     ear = Ear({name: _listener(name, str(cache)) for name in JUDGES}, memo)
-    systems = {"model": Judged("model", runner(cases), ear, cases), "script": script(cases, ear)}
+    some = [case for case in cases if case.group in ("seen", "unseen")][:CODEC_CASES]
+    decoded = ((c, Answer(through(model.codec, c.stereo()[0]), c.script())) for c in some)
+    systems = {
+        "model": Judged("model", runner(cases), ear, cases),
+        "script": Judged("script", ((case, script_answer(case)) for case in cases), ear, cases),
+        "codec": Judged("script after the codec", decoded, ear, some),
+    }
     if options.baseline == "cascade":
         from .cascade import Cascade
 
@@ -95,7 +100,7 @@ def make_card(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Ju
         "machine": machine(),
         "groups": dict(Counter(case.group for case in cases)),
         "systems": {name: summarise(found.cases, found.rows) for name, found in systems.items()},
-        "intelligibility": intelligibility(model.codec, cases, systems, ear),
+        "intelligibility": intelligibility(systems),
         "speaker": speaker_consistency(cases, systems["model"]),
         "real_time": step_milliseconds(model, _user_sound(cases), options.seed, **sampling),
     }
@@ -151,34 +156,24 @@ class Judged:
         return self.spoken[name].moshi.astype(np.float32) / 32767
 
 
-def script(cases: Sequence[Case], ear: Ear) -> Judged:
-    """The script's own Moshi, judged in the same way: the best that can be heard."""
-    return Judged("script", ((case, script_answer(case)) for case in cases), ear, cases)
-
-
 # ------------------------------------------------------------------------------------------------------- words
 
 
-def intelligibility(
-    codec: MimiAudioCodec, cases: Sequence[Case], systems: dict[str, Judged], ear: Ear
-) -> dict[str, Any] | None:
+def intelligibility(systems: dict[str, Judged]) -> dict[str, Any] | None:
     """The first judge's word error rate on Moshi's speech, beside the same on the voice itself and after the codec.
 
     The voice is compared with the script, the model with its own text: what it should have said is another question.
-    The codec's share is measured on the same answers as the voice's, on up to CODEC_CASES episodes.
     """
-    first = next(iter(ear.judges))
-    some = [case for case in cases if case.group in ("seen", "unseen")][:CODEC_CASES]
-    if not some:
+    after = systems["codec"].rows
+    if not after:
         return None
-    names = {case.name for case in some}
+    names = {row["case"] for row in after}
     voice = [row for row in systems["script"].rows if row["case"] in names]
-    after = Judged("codec", ((c, Answer(through(codec, c.stereo()[0]), c.script())) for c in some), ear, some).rows
     own = [row for row in systems["model"].rows if row["group"] in ("seen", "unseen") and row["heard"] and row["text"]]
     rates = {
-        "voice": _word_errors(voice, "expected", first),
-        "codec": _word_errors(after, "expected", first),
-        "model": _word_errors(own, "text", first),
+        "voice": _word_errors(voice, "expected"),
+        "codec": _word_errors(after, "expected"),
+        "model": _word_errors(own, "text"),
     }
     known = {name: found["rate"] for name, found in rates.items() if found}
     return rates | {
@@ -187,8 +182,8 @@ def intelligibility(
     }
 
 
-def _word_errors(rows: Sequence[Row], reference: str, judge: str) -> dict[str, float] | None:
-    pairs = [errors(row[reference], row["heard"].get(judge, "")) for row in rows]
+def _word_errors(rows: Sequence[Row], reference: str) -> dict[str, float] | None:
+    pairs = [errors(row[reference], row["heard"].get(JUDGES[0], "")) for row in rows]
     if not pairs:
         return None
     wrong, words = np.array(pairs, float).T

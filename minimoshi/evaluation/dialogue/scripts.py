@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from ...data.miniworld import SKILLS, Exchange, Say, exchange
 from ...data.miniworld.bank import User, random_user
 from ...data.miniworld.skills import BREAKING, HASHED, Split, all_exchanges
-from .human import SPEAKABLE
+from .human import SPEAKABLE, can_be_asked
 
 GROUPS = {
     "seen": "voices heard in training, in new takes",
@@ -68,6 +68,8 @@ def _group(seed: int, group: str, many: int) -> Iterator[Plan]:
         rng = random.Random(f"{seed}/{name}")
         user = users[number % len(users)]
         exchanges = _conversation(rng, skill, splits, alone=group == "human")
+        while group == "human" and not all(map(can_be_asked, exchanges)):
+            exchanges = _conversation(rng, skill, splits, alone=True)
         yield Plan(name, group, user, tuple(exchanges), f"{seed}/{name}/timing")
 
 

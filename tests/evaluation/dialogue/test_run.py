@@ -1,0 +1,160 @@
+"""Free running: as in a live session, whatever the batch; and the whole card of a model that babbles."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from minimoshi.config import EPAD_ID, PAD_ID
+from minimoshi.evaluation.dialogue import report
+from minimoshi.evaluation.dialogue.cascade import Cascade, Rules
+from minimoshi.evaluation.dialogue.command import add_arguments
+from minimoshi.evaluation.dialogue.measures import judge_case
+from minimoshi.evaluation.dialogue.run import Runner, fingerprint, load_model, step_milliseconds, text_words
+from minimoshi.moshi import FullDuplexDialogueModel
+from tests.evaluation.dialogue.conftest import read_tones, tone_words
+from tests.helpers import MOSHI, SPEECH_MIMI, small_codec, small_generator
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer) -> FullDuplexDialogueModel:
+    torch.manual_seed(0)
+    card = tokenizer.vocab_size
+    config = MOSHI.replace(
+        helium=MOSHI.helium.replace(text_card=card), depth=MOSHI.depth.replace(text_card=card)
+    )
+    codec, generator = small_codec(SPEECH_MIMI), small_generator(config)
+    return FullDuplexDialogueModel(codec=codec, generator=generator, tokenizer=tokenizer).requires_grad_(False)
+
+
+def test_a_batch_says_what_every_live_session_says(model, tmp_path):
+    runner = Runner(model, tmp_path, seed=3, temperature=0.9, text_temperature=0.9)
+    users = [0.3 * torch.randn(n * 1920) for n in (5, 9)]
+    together = runner.converse(users, ["a", "b"])
+    assert [grid.shape for grid in together] == [(4, 5), (4, 9)]
+    for user, name, grid in zip(users, "ab", together, strict=True):
+        assert torch.equal(runner.converse([user], [name])[0], grid)
+        answer = runner._answer(grid)
+        seed = int(report.digest(f"3/{name}"), 16) % 2**31
+        live = model.session(seed, temperature=0.9, text_temperature=0.9).converse(user)
+        assert torch.equal(live.codes[:4], grid)
+        assert np.abs(answer.moshi - live.stereo[0].clamp(-1, 1).numpy()).max() < 1e-4
+        assert [(w.text, pytest.approx(w.start)) for w in answer.words] == live.text
+
+
+def test_what_was_generated_is_kept(world, model, tmp_path, monkeypatch):
+    cases = [world.case("seen-greeting-00"), world.case("text-repeat-00")]
+    options = dict(batch_size=1, progress=False, temperature=0.0, text_temperature=0.0)
+    first = [answer.moshi for _, answer in Runner(model, tmp_path, **options)(cases)]
+    assert len(first[0]) == cases[0].stereo().shape[1]
+    monkeypatch.setattr(Runner, "converse", None)
+    again = [answer.moshi for _, answer in Runner(model, tmp_path, **options)(cases)]
+    assert all(map(np.array_equal, first, again))
+    with pytest.raises(TypeError):  # another seed must run again
+        list(Runner(model, tmp_path, seed=1, **options)(cases))
+    before = fingerprint(model)
+    weight = next(iter(model.generator.parameters()))
+    weight.flatten()[0] += 1
+    assert fingerprint(model) != before
+    weight.flatten()[0] -= 1
+
+
+def test_text_tokens_become_timed_words(tokenizer):
+    good, morning = tokenizer.encode("good"), tokenizer.encode("morning")
+    row = [PAD_ID, EPAD_ID, *good, PAD_ID, EPAD_ID, *morning, PAD_ID]
+    words = text_words(row, tokenizer)
+    assert [word.text for word in words] == ["good", "morning"]
+    assert words[0].start == pytest.approx(0.16) and words[0].end == pytest.approx(0.08 * (2 + len(good)))
+    assert words[1].start == pytest.approx(0.08 * (4 + len(good)))
+
+
+def test_models_and_generators_load(model, tmp_path, monkeypatch):
+    model.save_pretrained(tmp_path / "dialogue")
+    assert fingerprint(load_model(str(tmp_path / "dialogue"))) == fingerprint(model)
+    model.generator.save_pretrained(tmp_path / "generator")
+    model.tokenizer.save(tmp_path / "generator")
+    monkeypatch.setattr("minimoshi.evaluation.dialogue.run.MimiAudioCodec.from_pretrained", lambda name: model.codec)
+    assert fingerprint(load_model(str(tmp_path / "generator"))) == fingerprint(model)
+    with pytest.raises(FileNotFoundError):
+        load_model(str(tmp_path / "nothing"))
+
+
+def test_steps_are_timed(model):
+    found = step_milliseconds(model, np.zeros(30 * 1920, np.float32))
+    assert found["frames"] == 10 and 0 < found["median_ms"] <= found["p99_ms"]
+    with pytest.raises(ValueError, match="more than 20 frames"):
+        step_milliseconds(model, np.zeros(1920, np.float32))
+
+
+# ---------------------------------------------------------------------------------------------------- the card
+
+
+def options(*arguments) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args([str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def made(model, monkeypatch):
+    monkeypatch.setattr(report, "load_model", lambda name: model)
+    monkeypatch.setattr(report, "judge", lambda name, cache: read_tones)
+    monkeypatch.setattr(report, "find_spec", lambda name: name != "resemblyzer" or None)
+    monkeypatch.setattr("minimoshi.evaluation.dialogue.cascade.open_voice", tone_words)
+
+
+def test_the_whole_card(world, tmp_path, made, capsys):
+    out = tmp_path / "card"
+    asked = options("toy", "--cases", world.folder, "--out", out, "--cache", tmp_path, "--quick", 1, "--baseline", "cascade")
+    asked.groups = ["seen", "control"]
+    assert report.run(asked) is None
+    card = json.loads((out / "card.json").read_text())
+    assert card["groups"] == {"seen": 13, "control": 3}
+    assert card["systems"]["script"]["accuracy"]["seen"]["all"]["rate"] == 1
+    assert card["systems"]["model"]["accuracy"]["seen"]["all"]["rate"] == 0
+    assert {bar["what"]: bar["passed"] for bar in card["bars"]}["right answers, seen"] is False
+    assert card["speaker"] is None and card["real_time"]["median_ms"] > 0
+    cascade = card["systems"]["cascade"]
+    assert cascade["accuracy"]["seen"]["sum"]["rate"] == 1 and cascade["manner"]["rate"] == 0
+    assert cascade["takeover"]["median"] > 0.7 and cascade["murmur"]["broken"]["right"]["rate"] == 0
+    text = (out / "card.md").read_text()
+    for part in ("minimoshi evaluate dialogue toy --cases", "too few to judge by", "| cascade |", "latency.png"):
+        assert part in text
+    assert "nan" not in text.lower().replace("resemblyzer", "")
+    assert list((out / "episodes").glob("*.flac")) and (out / "answers.png").stat().st_size > 5000
+    assert "| right answers, seen | 0.000 | ≥ 0.95 | **missed** |" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="--force"):
+        report.run(asked)
+
+
+def test_wrong_options_are_named(world, tmp_path, made):
+    base = ("toy", "--cases", world.folder, "--out", tmp_path)
+    with pytest.raises(ValueError, match="--quick must be at least 1"):
+        report.run(options(*base, "--quick", 0))
+    with pytest.raises(ValueError, match="no group seem; choose from seen"):
+        report.run(options(*base, "--groups", "seem"))
+
+
+# -------------------------------------------------------------------------------------------------- the cascade
+
+
+def test_the_rules_know_the_world():
+    rules = Rules()
+    assert rules("What is my name?") == "i do not know your name"
+    assert rules("My name is Ana.") == "hello anna" and rules("What's my name?") == "your name is anna"
+    assert rules("What is 9-5?") == "nine minus five is four"
+    assert rules("Repeat after me. 4, 2, 9") == "four two nine"
+    assert rules("What is the opposite of hot?") == "the opposite of hot is cold"
+    assert rules("Stop!") == "okay" and rules("mhm") == "" and rules("The weather is nice.") is None
+
+
+def test_a_cascade_waits_for_silence_and_is_stopped_by_any_sound(world, monkeypatch):
+    monkeypatch.setattr("minimoshi.evaluation.dialogue.cascade.open_voice", tone_words)
+    cascade = Cascade(read_tones, compute=False)
+    case = world.case("seen-murmur-00")
+    _, rows = judge_case(case, cascade(case), world.ear)
+    assert rows[-1]["latency"] == pytest.approx(0.75, abs=0.1) and rows[-1]["silent_after"] < 0.3
+    control = world.case("control-seen-murmur-00")
+    assert judge_case(control, cascade(control), world.ear)[1][-1]["right"]
