@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     from .sampling import Sampling
     from .serving import command as serving
     from .training import command as training
-    from .training import helium, moshi_command
+    from .training import all_command, helium, moshi_command
 
     parser = argparse.ArgumentParser(
         prog="minimoshi", description="An educational reference of Moshi: full-duplex spoken dialogue."
@@ -62,6 +62,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     _file_options(talk)
     talk.set_defaults(run=_talk)
+
+    say = commands.add_parser("say", help="a text in Moshi's voice")
+    say.add_argument("text", metavar="TEXT", help="the tiny model knows the words of the mini-world only")
+    say.add_argument("output", metavar="OUT")
+    say.add_argument("--seed", type=int, default=0, help="same seed, same sound (default 0)")
+    say.add_argument("--temperature", type=float, default=0.6, help="of the audio tokens (default %(default)s)")
+    say.add_argument("--model", default="tiny", help="a shipped name or a folder (default tiny)")
+    say.add_argument("--force", action="store_true", help="overwrite files that exist")
+    say.set_defaults(run=_say)
 
     codec = commands.add_parser("codec", help="speech through the codec and back")
     codec.add_argument("input", metavar="IN")
@@ -100,6 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     train_moshi = trained.add_parser("moshi", help="the generator: voices, tokens, conversations, in stages")
     moshi_command.add_arguments(train_moshi)
     train_moshi.set_defaults(run=lambda options: moshi_command.run(options))
+    train_all = trained.add_parser("all", help="codec, text and dialogue, from an empty folder to a Moshi to talk to")
+    all_command.add_arguments(train_all)
+    train_all.set_defaults(run=lambda options: all_command.run(options))
     evaluate = commands.add_parser("evaluate", help="report cards")
     evaluated = evaluate.add_subparsers(required=True, metavar="WHAT")
     evaluate_codec = evaluated.add_parser("codec", help="words, sound and tokens of a codec, beside others")
@@ -170,6 +182,20 @@ def _talk(options: argparse.Namespace) -> None:
         f"{seconds:.1f} s of conversation in {time.perf_counter() - started:.1f} s -> "
         f"{output} (left Moshi, right user), {output.with_suffix('.json')}"
     )
+
+
+def _say(options: argparse.Namespace) -> None:
+    import torch
+
+    from .audio import check_sound_path, save_audio
+    from .moshi import FullDuplexDialogueModel
+
+    check_sound_path(options.output, options.force)
+    torch.set_num_threads(1)  # small matrices: one thread is the fastest
+    model = FullDuplexDialogueModel.from_pretrained(options.model)
+    spoken = model.say(options.text, seed=options.seed, temperature=options.temperature)
+    save_audio(options.output, spoken.stereo[0], force=options.force)
+    print(f"{spoken.stereo.shape[1] / model.codec.sample_rate:.1f} s of speech in {options.output}")
 
 
 def _codec(options: argparse.Namespace) -> None:

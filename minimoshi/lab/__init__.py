@@ -6,7 +6,7 @@ A notebook begins with `from minimoshi import lab` and `lab.style()`. Nothing he
 from . import check, plots
 from .figures import show, style
 from .maps import course_map, overview
-from .sound import Clip, play, sample, sample_dialogue
+from .sound import Clip, play, questions, sample, sample_dialogue
 from .widgets import explore, knob
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "overview",
     "play",
     "plots",
+    "questions",
     "sample",
     "sample_dialogue",
     "show",

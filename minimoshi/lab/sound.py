@@ -5,6 +5,7 @@ import html
 import io
 import json
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,24 @@ def sample(name: str) -> Clip:
     path = folder / found[0]["file"]
     words = [(word, (start, end)) for word, (start, end) in found[0].get("words", [])]
     return Clip(load_audio(path), SAMPLE_RATE, found[0]["text"], found[0]["speaker"], words, path)
+
+
+def questions(*parts: str | float) -> torch.Tensor:
+    """A user's side of a conversation, float `[S]` at 24 kHz: names of recorded questions, and seconds of silence.
+
+    >>> lab.questions("count-to-nine", 1.5, "stop")
+
+    Raises FileNotFoundError, listing what there is, for another name.
+    """
+    folder = resources.files("minimoshi.serving") / "samples"
+    there = sorted(item.name.removesuffix(".flac") for item in folder.iterdir() if item.name.endswith(".flac"))
+    wavs = []
+    for part in parts:
+        if isinstance(part, str) and part not in there:
+            raise FileNotFoundError(f"there is no question {part!r}; there are {', '.join(there)}")
+        silence = not isinstance(part, str)
+        wavs.append(torch.zeros(round(part * SAMPLE_RATE)) if silence else load_audio(folder / f"{part}.flac")[0])
+    return torch.cat(wavs)
 
 
 def sample_dialogue() -> tuple[torch.Tensor, list, list]:

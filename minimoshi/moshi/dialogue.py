@@ -17,13 +17,14 @@ from torch import Tensor, nn
 
 from ..audio import check_writable, save_audio
 from ..checkpoint import Pretrained, shipped_names
-from ..config import EPAD_ID, SAMPLE_RATE, MoshiConfig
+from ..config import EPAD_ID, PAD_ID, SAMPLE_RATE, MoshiConfig
 from ..mimi import MimiAudioCodec
 from ..text import TextTokenizer
 from ..text.tokenizer import MODEL, TextStream
 from .generator import HierarchicalGenerator
 from .grid import UNGENERATED, text_row
 
+SETTLING = 8  # frames in which the last word of `say` may fade
 FRAMES_PER_WORD = 4  # of words that Moshi is told to say: three a second
 
 
@@ -149,6 +150,19 @@ class FullDuplexDialogueModel(Pretrained, nn.Module):
         user = torch.cat([wav, wav.new_zeros(frames * size - len(wav))])
         session = self.session(seed, **sampling)
         return session.converse(user, progress=progress)
+
+    def say(self, text: str, *, seed: int | None = None, **sampling: Any) -> Dialogue:
+        """Speak a text in Moshi's voice: the inner monologue is given instead of sampled, the sound follows from it.
+
+        `sampling` are the options of `session`. ValueError for a text without words.
+        """
+        if not text.strip():
+            raise ValueError("there is nothing to say: the text has no words")
+        session = self.session(seed, **sampling)
+        session.say(text)
+        session.batch.forced[0].extend([PAD_ID] * SETTLING)  # and then nothing
+        frames = len(session.batch.forced[0])
+        return session.converse(torch.zeros(frames * self.codec.frame_size))
 
     def save_pretrained(self, folder: str | os.PathLike, dtype: torch.dtype | None = None) -> None:
         super().save_pretrained(folder, dtype)

@@ -10,18 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..checkpoint import read_json
-from ..config import Config, HeliumConfig
+from ..config import HeliumConfig
 from ..data.text import LineSource, line, lines, train_tokenizer
 from ..evaluation.text import END_ID, NGram, answered, ngram_perplexity, sums, word_perplexity
 from ..text import HeliumModel, TextTokenizer
 from .loop import RunFolder, Stateful, step_seed, train
+from .named import Recipe
 from .optim import cosine
 
 STAGES = ("tokenizer", "train", "report", "export")
@@ -29,7 +28,7 @@ NAME = "helium"
 
 
 @dataclass(frozen=True)
-class HeliumRecipe(Config):
+class HeliumRecipe(Recipe):
     """Every number of a training."""
 
     preset: str = "tiny"
@@ -47,8 +46,6 @@ class HeliumRecipe(Config):
     clip: float = 1.0  # largest norm of the whole gradient
     precision: str = "float32"  # or "bfloat16" (GPU)
 
-    RECIPES: ClassVar[dict[str, dict]] = {}
-
     def __post_init__(self) -> None:
         _ = self.model
         self._require(min(self.steps, self.batch, self.tokens) >= 1, "steps, batch and tokens must be at least 1")
@@ -56,12 +53,6 @@ class HeliumRecipe(Config):
         self._require(
             self.precision in ("float32", "bfloat16"), f"precision is float32 or bfloat16, got {self.precision!r}"
         )
-
-    @classmethod
-    def named(cls, name: str) -> HeliumRecipe:
-        if name not in cls.RECIPES:
-            raise ValueError(f"there is no recipe {name!r}; choose one of {', '.join(cls.RECIPES)}, or a JSON file")
-        return cls.from_dict(cls.RECIPES[name])
 
     @property
     def model(self) -> HeliumConfig:
@@ -202,25 +193,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--export-to", metavar="FOLDER", help="for the finished model (default RUN_DIR/helium)")
 
 
-def read_recipe(name: str, changes: list[str]) -> HeliumRecipe:
-    """The recipe of that name or file, with `KEY=VALUE` changes; values are JSON, or words."""
-    if name.endswith(".json") and not Path(name).exists():
-        raise FileNotFoundError(f"there is no recipe file {name}")
-    values = read_json(name) if name.endswith(".json") else HeliumRecipe.named(name).to_dict()
-    for change in changes:
-        key, sign, value = change.partition("=")
-        if not sign:
-            raise ValueError(f"--set takes KEY=VALUE, got {change!r}")
-        try:
-            values[key] = json.loads(value)
-        except json.JSONDecodeError:
-            values[key] = value
-    return HeliumRecipe.from_dict(values)
-
-
 def run(options: argparse.Namespace) -> None:
     """Make the stages that were asked for; a training goes on where it was stopped."""
-    recipe, folder = read_recipe(options.recipe, options.set), RunFolder(options.run_dir)
+    recipe, folder = HeliumRecipe.read(options.recipe, options.set), RunFolder(options.run_dir)
     (folder.path / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=1) + "\n")
     torch.set_num_threads(1)  # small tensors: a second thread costs more than it gives
     torch.set_flush_denormal(True)

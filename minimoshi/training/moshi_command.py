@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a number of the recipe; repeatable"
     )
     parser.add_argument("--stage", choices=[*STAGES, "all"], default="all", help="one stage alone (default all)")
-    parser.add_argument("--users", type=int, default=48, help="voices that talk to Moshi (default 48)")
+    parser.add_argument("--users", type=int, default=120, help="voices that talk to Moshi (default 120)")
     parser.add_argument("--codec", default="tiny", help="a shipped name or a folder (default tiny)")
     parser.add_argument("--tokenizer", default="tiny", help="a shipped name or a folder (default tiny)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")

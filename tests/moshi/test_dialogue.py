@@ -193,6 +193,15 @@ def test_told_what_to_say_it_says_it_and_goes_on(model: FullDuplexDialogueModel)
     assert tokens[-8:] == [PAD_ID] * 8
 
 
+def test_a_text_is_said_and_no_other(model: FullDuplexDialogueModel) -> None:
+    spoken = model.say("three plus four", seed=0, pad_bonus=50)
+    assert spoken.transcript == "three plus four" and spoken.stereo.shape[1] % 1920 == 0
+    again = model.say("three plus four", seed=0, pad_bonus=50)
+    assert torch.equal(spoken.stereo, again.stereo)
+    with refused(None, "nothing to say"):
+        model.say("  ")
+
+
 def test_each_conversation_is_told_its_own_words(model: FullDuplexDialogueModel) -> None:
     batch = model.sessions(2, seeds=[1, 2], pad_bonus=50)
     batch.say(1, "seven")

@@ -16,7 +16,7 @@ import minimoshi.serving
 
 ASSETS = Path(minimoshi.serving.__file__).parent / "assets"
 RATE, FRAME = 24_000, 1920
-DELAY = 6  # frames after which the echo comes, 0.48 s
+DELAY = 12  # frames after which the echo comes, 0.96 s
 WORDS = 10  # frames between words
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 SECURITY = (
@@ -45,7 +45,6 @@ class Stub:
     """
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
         self.reset()
         started: Future[int] = Future()
         self.thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), daemon=True)
@@ -65,10 +64,10 @@ class Stub:
     async def _serve(self, started: Future) -> None:
         self.loop, self.stopped = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application()
-        app.router.add_get("/", lambda request: self._asset("index.html"))
-        app.router.add_get("/assets/{name}", lambda request: self._asset(request.match_info["name"]))
-        app.router.add_get("/samples/tone.wav", lambda request: self._sound())
-        app.router.add_get("/api/info", lambda request: self._info())
+        app.router.add_get("/", self._asset)
+        app.router.add_get("/assets/{name}", self._asset)
+        app.router.add_get("/samples/tone.wav", self._sound)
+        app.router.add_get("/api/info", self._info)
         app.router.add_get("/api/chat", self._chat)
         runner = web.AppRunner(app, shutdown_timeout=1)
         await runner.setup()
@@ -78,15 +77,15 @@ class Stub:
         await self.stopped.wait()
         await runner.cleanup()
 
-    async def _asset(self, name: str) -> web.Response:
+    async def _asset(self, request: web.Request) -> web.Response:
         headers = {"Content-Security-Policy": SECURITY}
-        path = ASSETS / name
+        path = ASSETS / request.match_info.get("name", "index.html")
         return web.Response(body=path.read_bytes(), content_type=TYPES[path.suffix], headers=headers)
 
-    async def _sound(self) -> web.Response:
-        return web.Response(body=wav(np.pad(tone(1.0), (0, RATE // 2))), content_type="audio/wav")
+    async def _sound(self, _: web.Request) -> web.Response:
+        return web.Response(body=wav(np.pad(tone(0.4), (0, RATE // 2))), content_type="audio/wav")
 
-    async def _info(self) -> web.Response:
+    async def _info(self, _: web.Request) -> web.Response:
         questions = ["what is three plus four", "count to nine", "stop", "what is the opposite of hot", "hello there"]
         samples = [{"name": text.split()[0], "text": text, "url": "/samples/tone.wav"} for text in questions]
         info = {"model": "echo", "frame_size": FRAME, "sample_rate": RATE, "samples": samples}

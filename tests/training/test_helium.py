@@ -11,7 +11,7 @@ from minimoshi.cli import main
 from minimoshi.config import HeliumConfig
 from minimoshi.evaluation.text import NGram, ngram_perplexity, word_perplexity
 from minimoshi.text import HeliumModel, TextTokenizer
-from minimoshi.training.helium import HeliumRecipe, HeliumTraining, held_out_lines, pack, read_as_much, read_recipe
+from minimoshi.training.helium import HeliumRecipe, HeliumTraining, held_out_lines, pack, read_as_much
 from minimoshi.training.loop import RunFolder, train
 from tests.helpers import same_weights
 
@@ -97,18 +97,18 @@ def test_bfloat16_learns_too() -> None:
 )
 def test_bad_numbers_are_refused(changes: list[str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        read_recipe("tiny", changes)
+        HeliumRecipe.read("tiny", changes)
 
 
 def test_recipes_by_name_and_by_file(tmp_path: Path) -> None:
-    paper = read_recipe("paper", ["batch=2"])
+    paper = HeliumRecipe.read("paper", ["batch=2"])
     assert (paper.tokens, paper.lr, paper.batch, paper.model.dim) == (4096, 3e-4, 2, 4096)
     (tmp_path / "mine.json").write_text(json.dumps({"steps": 7, "betas": [0.8, 0.9]}))
-    assert read_recipe(str(tmp_path / "mine.json"), []).betas == (0.8, 0.9)
+    assert HeliumRecipe.read(str(tmp_path / "mine.json"), []).betas == (0.8, 0.9)
     with pytest.raises(FileNotFoundError, match=r"nothing\.json"):
-        read_recipe("nothing.json", [])
+        HeliumRecipe.read("nothing.json", [])
     with pytest.raises(ValueError, match="choose one of tiny, paper"):
-        read_recipe("huge", [])
+        HeliumRecipe.read("huge", [])
 
 
 def test_the_command_goes_from_nothing_to_a_model_that_speaks(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..card import bar_table, number, percent, table
 from . import measures
 from .figures import draw_figures
+from .hearing import ALIKE
 from .scripts import GROUPS
 from .summary import FELL_SILENT
 
@@ -23,11 +24,12 @@ DEFINITIONS = f"""\
   same ones. The model runs freely, as in a live session: it hears the user up to a frame and speaks that frame. A
   listener hears it one frame (80 ms) later than the times here say, and later still by the way to their ear.
 - **The judges** never see the model's text. They hear every stretch of Moshi's speech that begins after the user's
-  turn, or at most {measures.EARLY} s before its end, and before the next one. An answer is right if its words are the
-  script's, numbers compared digit by digit, words that sound the same taken as the same. The second judge is asked only
-  when the first heard something else. What they get wrong in the script's own voice is the row "the script itself",
-  and "after the codec" is the best that a model with this codec could reach. *Text* is the share of right answers in
-  the model's own text.
+  turn, or at most {measures.EARLY} s before its end, and before the next one. An answer is right if, of all answers of
+  the mini-world, the script's is the nearest to what a judge wrote, with the same numbers and at most
+  {100 * ALIKE:.0f} % of its characters another; recognisers write "the sun was yellow". *Word for word*: without that
+  leniency, but numbers in digits or words, and words that sound the same taken as the same. The second judge is asked
+  only when the first heard something else. What is wrong in "the script itself" is the judges' fault, and "after the
+  codec" is the best that a model with this codec could reach.
 - **Brackets**: 90 % of the rates when exchanges are drawn again.
 - **Latency**: from the user's last sound to Moshi's first; the turn is taken if that is less than
   {measures.TAKEOVER} s. **In the user's pause** the turn is taken by {measures.LONG:.0f} s of speech or more than
@@ -112,10 +114,11 @@ def _accuracy(card: dict[str, Any]) -> str:
     groups = list(card["systems"]["model"]["accuracy"])
     rows = []
     for name, found in _systems(card):
-        for kind in ("heard", "text") if name == "model" else ("heard",):
-            shares = [found["accuracy"].get(group, {}).get("all") for group in groups]
-            cells = [percent(s, True) if kind == "heard" or not s else f"{100 * s['text']:.1f}" for s in shares]
-            rows.append([name if kind == "heard" else f"{name}, its text", *cells])
+        shares = [found["accuracy"].get(group, {}).get("all") for group in groups]
+        rows.append([name, *(percent(s, True) for s in shares)])
+        for key, what in (("exact", "word for word"), ("text", "in its own text")):
+            if key == "exact" or name == "model":
+                rows.append([f"{name}, {what}", *(f"{100 * s[key]:.1f}" if s else "–" for s in shares)])
     return table(["right answers, %", *groups], rows)
 
 

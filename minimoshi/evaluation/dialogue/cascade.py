@@ -37,18 +37,19 @@ class Rules:
         self.answers = {
             plain(" ".join(say.text for say in e.user)): e.answer
             for e in all_exchanges(("speech", "text", "none"))
-            if e.skill not in ("recall", "manner")
+            if e.skill not in ("name", "recall", "manner")
         }
         self.answers |= {plain(word): "" for word in MURMURS} | {plain(word): "okay" for word in STOPS}
         self.name: str | None = None
 
     def __call__(self, text: str) -> str | None:
-        for reading in readings(text):
-            if (found := self._answer(reading)) is not None:
-                return found
-        return None
+        found = readings(text)
+        for reading in found:
+            if reading in self.answers:
+                return self.answers[reading]
+        return next((answer for reading in found if (answer := self._nearest(reading)) is not None), None)
 
-    def _answer(self, text: str) -> str | None:
+    def _nearest(self, text: str) -> str | None:
         words = text.split()
         for name in NAMES:
             if name in words:

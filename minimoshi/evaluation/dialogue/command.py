@@ -11,7 +11,8 @@ from ..memo import default_cache
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `minimoshi evaluate dialogue`."""
     parser.add_argument("model", metavar="MODEL", help="a shipped name, or a folder of a dialogue model or a generator")
-    parser.add_argument("--cases", required=True, metavar="FOLDER", help="test episodes; made once, see below")
+    made = "test episodes, made by python -m minimoshi.evaluation.dialogue.cases"
+    parser.add_argument("--cases", required=True, metavar="FOLDER", help=made)
     parser.add_argument("--out", required=True, metavar="FOLDER", help="where the card goes")
     parser.add_argument("--quick", type=int, metavar="N", help="only the first N episodes of every skill and group")
     parser.add_argument("--groups", nargs="+", metavar="GROUP", help="only these groups of episodes")

@@ -118,4 +118,6 @@ def _write_words(axes: Axes, words: Sequence[Word]) -> None:
     """Every word where it begins, on two levels in turn."""
     for number, word in enumerate(words):
         height = 0.98 if number % 2 else 0.84
-        axes.text(word.start, height, word.text, fontsize=6, va="top", transform=axes.get_xaxis_transform())
+        # an untrained model says anything
+        text = "".join(c if c.isascii() and c.isprintable() else "?" for c in word.text)
+        axes.text(word.start, height, text, fontsize=6, va="top", transform=axes.get_xaxis_transform())

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from ...config import SAMPLE_RATE
+from ...data.miniworld.skills import moshi_says
 from ..judge import normalise, word_errors
 from ..memo import Memo
 
 Listener = Callable[[np.ndarray, int], str]
+ALIKE = 0.3  # characters that may differ between what was heard and an answer, of the answer's
 _MARGIN = 0.1  # seconds on both sides of a stretch that the recogniser hears too
 # What sounds the same is the same: a recogniser that does not know the world can only guess how it is spelled.
 _SAME_SOUND = {
@@ -57,12 +61,56 @@ def errors(reference: str, heard: str) -> tuple[int, int]:
     return min(word_errors(plain(reference), reading) for reading in readings(heard))
 
 
+def means(reading: str, expected: str) -> bool:
+    """Whether the expected answer is the one that a transcript is nearest to, of all that the mini-world has.
+
+    reading, expected: as `plain` writes them. A recogniser that does not know the world writes "the sun was yellow" or
+    "the opposite of clothes is open". Numbers must be the same, and no more than ALIKE of the characters another one.
+    """
+    if _digits(reading) != _digits(expected):
+        return False
+    allowed = ALIKE * len(expected)
+    distance = _distance(reading, expected)
+    others = _answers().get(_digits(expected), set()) - {expected}
+    return distance <= allowed and all(_distance(reading, other) > distance for other in others)
+
+
+def _digits(text: str) -> str:
+    return "".join(re.findall(r"\d", text))
+
+
+@functools.lru_cache(maxsize=1)
+def _answers() -> dict[str, set[str]]:
+    """All of Moshi's answers by the digits in them."""
+    found: dict[str, set[str]] = {}
+    for _, text in moshi_says(("speech", "text", "none")):
+        found.setdefault(_digits(plain(text)), set()).add(plain(text))
+    return found
+
+
+def _distance(one: str, other: str) -> int:
+    """How many characters must be put in, taken out or exchanged."""
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        diagonal, row[0] = row[0], i
+        for j, b in enumerate(other, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
+    return row[-1]
+
+
+class Heard(NamedTuple):
+    """right: the expected answer, as far as a judge can tell; exact: word for word; texts: what each judge wrote."""
+
+    right: bool
+    exact: bool
+    texts: dict[str, str]
+
+
 class Ear:
     """Listens for words: `ear.hears(wav, start, end, expected)`.
 
     judges: recognisers by name, the most trusted last. A later one is asked only when the ones before it heard
-    something else than what is expected: that one of them mishears a right answer is common, that one mishears a wrong
-    answer as exactly the right one is not (`python -m minimoshi.evaluation.dialogue.doubt` counts).
+    something else than what is expected.
     """
 
     def __init__(self, judges: Mapping[str, Listener], memo: Memo | None = None):
@@ -70,15 +118,19 @@ class Ear:
             raise ValueError("expected at least one judge")
         self.judges, self.memo = dict(judges), memo or Memo()
 
-    def hears(self, wav: np.ndarray, start: float, end: float, expected: str) -> tuple[bool, dict[str, str]]:
-        """Whether the words between two seconds are the expected ones, and what each judge heard."""
-        heard: dict[str, str] = {}
-        wanted = plain(expected)
+    def hears(self, wav: np.ndarray, start: float, end: float, expected: str) -> Heard:
+        """What is said between two seconds, and whether it is what is expected."""
+        texts: dict[str, str] = {}
+        wanted, right = plain(expected), False
         for name in self.judges:
-            heard[name] = self.listen(wav, start, end, name)
-            if wanted in readings(heard[name]):
-                return True, heard
-        return False, heard
+            texts[name] = self.listen(wav, start, end, name)
+            found = readings(texts[name])
+            if wanted in found:
+                return Heard(True, True, texts)
+            right = right or any(means(reading, wanted) for reading in found)
+            if right:
+                break
+        return Heard(right, False, texts)
 
     def listen(self, wav: np.ndarray, start: float, end: float, name: str | None = None) -> str:
         """What a judge, by default the first, hears between two seconds."""

@@ -12,7 +12,7 @@ from typing import Any
 from ...config import SAMPLE_RATE
 from .activity import Stretch, joined, stretches, turn_statistics
 from .cases import Case
-from .hearing import Ear, plain
+from .hearing import Ear, Heard, plain
 from .run import Answer
 
 EARLY = 0.4  # seconds before the end of the user's turn from which on Moshi may begin: people overlap too
@@ -103,13 +103,14 @@ def _words(talk: Sequence[Stretch], exchange: Row, until: float, answer: Answer,
     said = [s for s in talk if since <= s.start < until]
     written = said[0].start if said and exchange["stops"] else since
     own = " ".join(word.text for word in answer.words if written - _TEXT_AHEAD <= word.start < until)
-    right, heard = ear.hears(answer.moshi, said[0].start, said[-1].end, expected) if said else (False, {})
+    heard = ear.hears(answer.moshi, said[0].start, said[-1].end, expected) if said else Heard(False, False, {})
     return {
         "expected": expected,
         "begins": round(float(said[0].start), 3) if said else None,
         "ends": round(float(said[-1].end), 3) if said else None,
-        "heard": heard,
-        "right": right,
+        "heard": heard.texts,
+        "right": heard.right,
+        "exact": heard.exact,
         "text": own,
         "text_right": plain(own) == plain(expected),
     }

@@ -150,14 +150,14 @@ def text_words(tokens: Sequence[int], tokenizer: TextTokenizer) -> list[Word]:
     stream, words = tokenizer.stream(), []
     for frame, token in enumerate(tokens):
         piece = stream.push(token)
-        if not piece or not piece.strip():
+        if not piece:
             continue
         start, end = frame * FRAME_SECONDS, (frame + 1) * FRAME_SECONDS
         if piece.startswith(" ") or not words:
             words.append((piece.strip(), start, end))
         else:
             words[-1] = (words[-1][0] + piece, words[-1][1], end)
-    return [Word(*word) for word in words]
+    return [Word(*word) for word in words if word[0]]
 
 
 def step_milliseconds(model: FullDuplexDialogueModel, user: np.ndarray, seed: int = 0, **sampling: Any) -> dict:

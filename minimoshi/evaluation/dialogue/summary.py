@@ -11,6 +11,7 @@ from ..measures import bootstrap
 from .measures import Row
 
 FELL_SILENT = 1.0  # seconds after "stop" until which Moshi must have fallen silent
+_BESIDE = {"exact": "exact", "text": "text_right"}  # told beside the share of right answers
 ACCURACY_GROUPS = ("seen", "unseen", "human", "text", "none")
 
 
@@ -32,7 +33,10 @@ def summarise(cases: Sequence[Row], rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def accuracy(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
-    """{group: {skill or "all": share of right answers}}; of "text" and "none" only the combinations held out there."""
+    """{group: {skill or "all": share of right answers}}; of "text" and "none" only the combinations held out there.
+
+    Beside it `exact`, word for word, and `text`, right in the model's own text.
+    """
     found: dict[str, dict[str, Any]] = {}
     for group in ACCURACY_GROUPS:
         split = group if group in ("text", "none") else "speech"
@@ -41,7 +45,7 @@ def accuracy(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
             skills = list(dict.fromkeys(row["skill"] for row in own))
             found[group] = {
                 name: (share(row["right"] for row in chosen) or {})
-                | {"text": float(np.mean([row["text_right"] for row in chosen]))}
+                | {key: float(np.mean([row[of] for row in chosen])) for key, of in _BESIDE.items()}
                 for name, chosen in [("all", own), *((s, [row for row in own if row["skill"] == s]) for s in skills)]
             }
     return found

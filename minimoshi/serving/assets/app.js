@@ -13,5 +13,5 @@ document.addEventListener("keydown", (event) => view.key(event));
 const lacking = trouble();
 if (lacking) view.on_notice({ text: lacking });
 else if (info.token_needed && !token) {
-  view.on_notice({ text: "This server wants its token. Open the link that it printed, or type it under More." });
+  view.on_notice({ text: "This server wants its token. Open the link that it printed, or type it below, under More." });
 }

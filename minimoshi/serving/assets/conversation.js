@@ -8,7 +8,7 @@ import { Recording, TurnClock, loudness } from "./recording.js";
 const [HANDSHAKE, AUDIO, TEXT, CONTROL, METADATA, ERROR, PING] = [0, 1, 2, 3, 4, 5, 6];
 const RESTART = 3;
 const FRAME = 1920; // samples
-const CODING = 10; // chunks, 200 ms: with more sound that waits to be coded the delay would grow
+const CODING = 10; // chunks, 400 ms: with more sound that waits to be coded the delay would grow
 const BACKLOG = 4000; // bytes, half a second: the same for sound that waits to be sent
 const SILENCE = 10; // seconds without a message: the server is gone
 const PATIENCE = 3; // pings without an answer: this server does not answer them
@@ -41,7 +41,7 @@ export function chatAddress(server, query = {}) {
 }
 
 /**
- * Events: "state" (see `state`), "microphone", "chunk" (20 ms more), "piece" {text, start}, "question" {text, start},
+ * Events: "state" (see `state`), "microphone", "chunk" (40 ms more), "piece" {text, start}, "question" {text, start},
  * "begin" (a new conversation: all is empty), "sampling" {temperature, text_temperature}, "notice" {text}.
  */
 export class Conversation extends EventTarget {
@@ -309,7 +309,7 @@ export class Conversation extends EventTarget {
     this.clock = new TurnClock();
     this.words = []; // of Moshi: {text, start}
     this.questions = []; // that were played: {text, start}
-    this.levels = { moshi: [], user: [] }; // root mean squares, 50 a second
+    this.levels = { moshi: [], user: [] }; // root mean squares, 25 a second
     this.numbers = { unsent: 0 };
     this.#pending = [];
     this.#lastMessage = performance.now();
@@ -354,7 +354,7 @@ function farewell(code, reason, opened, { server, tokenNeeded }) {
   if (code === 1013) return `The server is full: ${reason || "all places are taken"}.`;
   if (opened && reason) return `The server ended the conversation: ${reason}.`;
   if (opened) return "The connection was lost. Start again when you like.";
-  if (tokenNeeded) return "The token is missing or wrong. Open the link that the server printed, or type it under More.";
+  if (tokenNeeded) return "The token is missing or wrong. Open the link that the server printed, or type it below.";
   return `No Moshi answers at ${server}. Is "minimoshi serve" running there? Its terminal says what is wrong.`;
 }
 

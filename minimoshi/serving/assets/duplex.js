@@ -1,7 +1,7 @@
 // The audio thread's parts: from the device's rate to 24 kHz and back, and where Moshi's sound waits to be heard.
 
 export const RATE = 24000; // samples a second, of the codec and of the wire
-export const CHUNK = 480; // samples: 20 ms, one Opus packet
+export const CHUNK = 960; // samples: 40 ms, the portion in which sound goes on from here
 const FRAME = 1920; // samples: 80 ms, what the server sends at once
 const MARGIN = 960; // samples: sound plays this long after a whole frame is here; lateness below it is not heard
 const WIDER = 480; // samples by which a gap widens the margin

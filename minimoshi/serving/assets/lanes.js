@@ -6,7 +6,7 @@ const CHUNKS_A_SECOND = RATE / CHUNK;
 const QUIETEST = -50; // dB of full scale at the foot of a bar
 const ROWS = 3; // of words above Moshi's lane, so that neighbours do not cover one another
 const ROW = 18; // pixels
-const BAR = 2; // chunks: a bar is 40 ms
+const LONGEST = 4; // seconds: no text reaches further to the right
 const [PICTURE, STILL] = [40, 500]; // milliseconds between pictures, and where motion is unwelcome
 
 export class Lanes {
@@ -64,7 +64,7 @@ export class Lanes {
     this.#bars(pen, this.#talk.levels.user, color("--you"), { from, span, x, top: top + lane, lane });
     this.#name(pen, "Moshi", color("--moshi"), color("--card"), top + 10);
     this.#name(pen, "You", color("--you"), color("--card"), top + lane + 10);
-    this.#words(pen, color("--text"), { from, span, x, width });
+    this.#words(pen, color("--text"), { from, x });
     this.#questions(pen, color("--you"), { from, x, y: height - 1.5 * ROW });
   }
 
@@ -79,12 +79,11 @@ export class Lanes {
 
   #bars(pen, levels, color, { from, span, x, top, lane }) {
     const middle = top + lane / 2;
-    const width = x(from + BAR / CHUNKS_A_SECOND);
+    const width = x(from + 1 / CHUNKS_A_SECOND);
     pen.fillStyle = color;
-    const first = Math.floor((from * CHUNKS_A_SECOND) / BAR) * BAR;
     const last = Math.min(levels.length, Math.ceil((from + span) * CHUNKS_A_SECOND));
-    for (let chunk = first; chunk + BAR <= last; chunk += BAR) {
-      const level = 20 * Math.log10(Math.max(1e-6, ...levels.slice(chunk, chunk + BAR)));
+    for (let chunk = Math.floor(from * CHUNKS_A_SECOND); chunk < last; chunk++) {
+      const level = 20 * Math.log10(Math.max(1e-6, levels[chunk]));
       const half = Math.max(0.5, (lane / 2) * Math.min(1, 1 - level / QUIETEST));
       pen.fillRect(x(chunk / CHUNKS_A_SECOND), middle - half, Math.max(1, width - 1), 2 * half);
     }
@@ -97,35 +96,19 @@ export class Lanes {
     pen.fillText(text, 8, y);
   }
 
-  /** Each word stands where it begins, in the first row that is free there. */
-  #words(pen, color, { from, span, x, width }) {
-    const gap = (6 / width) * span;
-    const free = Array(ROWS).fill(0); // when each row is free again
+  /** Each word stands where it begins, by turns in one of the rows. */
+  #words(pen, color, { from, x }) {
+    const { words } = this.#talk;
     pen.fillStyle = color;
-    for (const word of this.#talk.words) {
-      const length = (pen.measureText(word.text).width / width) * span + gap;
-      if (word.start + 2 * span < from) continue; // too old to matter
-      let row = free.findIndex((time) => time <= word.start);
-      if (row < 0) row = free.indexOf(Math.min(...free));
-      free[row] = word.start + length;
-      if (word.start + length > from) pen.fillText(word.text, x(word.start), (ROWS - row - 0.5) * ROW + 2);
+    for (let i = words.length - 1; i >= 0 && words[i].start > from - LONGEST; i--) {
+      pen.fillText(words[i].text, x(words[i].start), ((i % ROWS) + 0.5) * ROW + 2);
     }
   }
 
   #questions(pen, color, { from, x, y }) {
+    const { questions } = this.#talk;
+    const { text, start } = questions.at(-1) ?? {};
     pen.fillStyle = color;
-    const asked = this.#talk.questions;
-    asked.forEach(({ text, start }, i) => {
-      const left = x(start);
-      const right = asked[i + 1] ? x(asked[i + 1].start) : Infinity;
-      if (right > 0 && start + 12 > from && left + pen.measureText(text).width > 0) {
-        pen.save();
-        pen.beginPath();
-        pen.rect(left, y - ROW, right - left - 6, 2 * ROW);
-        pen.clip();
-        pen.fillText(text, left, y);
-        pen.restore();
-      }
-    });
+    if (text && start > from - LONGEST) pen.fillText(text, x(start), y);
   }
 }

@@ -1,7 +1,7 @@
 // Ogg pages with Opus inside (RFC 3533, RFC 7845): what the wire's audio messages hold.
 
 const HEADER = 27; // bytes before the table of segments
-const CAPTURE = [0x4f, 0x67, 0x67, 0x53]; // "OggS"
+const CAPTURE = [0x4f, 0x67, 0x67, 0x53, 0]; // "OggS" and the version
 const CONTINUED = 1;
 const FIRST = 2;
 const PRE_SKIP = 3840; // as the official encoders write; nobody on this wire trims it
@@ -104,7 +104,7 @@ export class OpusReader {
       const length = pageLength(data, at);
       if (length === null) break; // the page is not complete
       const page = data.subarray(at, at + length);
-      if (page[4] !== 0 || pageChecksum(page) !== view(page).getUint32(22, true)) {
+      if (pageChecksum(page) !== view(page).getUint32(22, true)) {
         this.damaged += 1; // look for the next page from here
         at += 1;
         continue;

@@ -3,10 +3,10 @@
 import { CHUNK, RATE } from "./duplex.js";
 import { OpusReader, OpusWriter, packetSamples } from "./ogg.js";
 
-const PACKETS_A_PAGE = 2; // 40 ms, as the official client
+const PACKET = 480; // samples: 20 ms, as the official client; a chunk's packets go into one page
 const BITRATE = 64000;
 
-/** Chunks of 480 samples in, bytes for an audio message out to `send`. */
+/** Chunks of 960 samples in, bytes for an audio message out to `send`. */
 export class Mouth {
   #writer = new OpusWriter(RATE);
   #packets = [];
@@ -20,7 +20,7 @@ export class Mouth {
       sampleRate: RATE,
       numberOfChannels: 1,
       bitrate: BITRATE,
-      opus: { frameDuration: (CHUNK / RATE) * 1e6, complexity: 5 },
+      opus: { frameDuration: (PACKET / RATE) * 1e6, complexity: 5 },
     });
   }
 
@@ -46,7 +46,7 @@ export class Mouth {
     const packet = new Uint8Array(chunk.byteLength);
     chunk.copyTo(packet);
     this.#packets.push(packet);
-    if (this.#packets.length < PACKETS_A_PAGE) return;
+    if (this.#packets.length < CHUNK / PACKET) return;
     send(this.#writer.pages(this.#packets.splice(0)));
   }
 }

@@ -2,10 +2,10 @@
 
 import { CHUNK, RATE } from "./duplex.js";
 
-const BLOB = 500; // chunks: every 10 s go into a Blob, which the browser may keep on disk
+const BLOB = 250; // chunks: every 10 s go into a Blob, which the browser may keep on disk
 const LOUD = 0.01; // root mean square, -40 dB of full scale: somebody speaks
-const TURN = 5; // loud chunks, 100 ms: less is a click, no turn
-const PAUSE = 20; // quiet chunks, 400 ms, before Moshi's sound counts as a new beginning
+const TURN = 3; // loud chunks, 120 ms: less is a click, no turn
+const PAUSE = 10; // quiet chunks, 400 ms, before Moshi's sound counts as a new beginning
 const FASTEST = 0.1; // seconds; sound that begins sooner was not caused by the user's end
 const SLOWEST = 4;
 

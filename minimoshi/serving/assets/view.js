@@ -64,9 +64,9 @@ const MARKUP = `
   <section class="settings">
     <h2>Settings</h2>
     <p class="hint">They count from the next start or restart.</p>
-    <label>Temperature of the words <output>0.7</output>
+    <label>Temperature of the words <span class="value" aria-hidden="true">0.70</span>
       <input type="range" name="text_temperature" min="0" max="1.2" step="0.05" value="0.7"></label>
-    <label>Temperature of the voice <output>0.8</output>
+    <label>Temperature of the voice <span class="value" aria-hidden="true">0.80</span>
       <input type="range" name="audio_temperature" min="0" max="1.2" step="0.05" value="0.8"></label>
     <details><summary>More</summary>
       <label>Seed <input name="seed" inputmode="numeric" pattern="[0-9]*" placeholder="another one each time"></label>
@@ -177,7 +177,7 @@ export class View {
     for (const slider of this.#root.querySelectorAll("[type=range]")) {
       slider.addEventListener("input", () => {
         slider.dataset.chosen = "yes";
-        slider.parentElement.querySelector("output").value = Number(slider.value).toFixed(2);
+        this.#showValue(slider);
       });
     }
     // a mouse leaves no focus behind, so that space mutes
@@ -190,6 +190,7 @@ export class View {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = question.text;
+      button.title = question.name;
       button.addEventListener("click", () => {
         if (this.#talk.state === "idle") this.#talk.start(this.#wish(), { microphone: false, question });
         else this.#talk.ask(question);
@@ -214,7 +215,11 @@ export class View {
     const slider = this.#find(`[name=${name}]`);
     if (slider.dataset.chosen || value === undefined) return;
     slider.value = value;
-    slider.parentElement.querySelector("output").value = Number(value).toFixed(2);
+    this.#showValue(slider);
+  }
+
+  #showValue(slider) {
+    slider.parentElement.querySelector(".value").textContent = Number(slider.value).toFixed(2);
   }
 
   #paragraph(side, name) {

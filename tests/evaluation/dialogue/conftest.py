@@ -12,6 +12,7 @@ from minimoshi.config import SAMPLE_RATE
 from minimoshi.data.miniworld import vocabulary
 from minimoshi.data.miniworld.bank import User
 from minimoshi.data.voices import Span, Speech
+from minimoshi.evaluation.dialogue import scripts
 from minimoshi.evaluation.dialogue.activity import stretches
 from minimoshi.evaluation.dialogue.cases import Case, build_cases
 from minimoshi.evaluation.dialogue.hearing import Ear
@@ -19,6 +20,7 @@ from minimoshi.evaluation.dialogue.hearing import Ear
 WORDS = vocabulary()
 EACH = {"seen": 1, "text": 1, "silence": 2}
 _TONE, _WORD = 0.2, 0.24  # seconds of sound, and from one word to the next
+_LEAD = 0.05  # seconds of silence before the first
 
 
 def _pitch(word: str) -> float:
@@ -32,8 +34,9 @@ def tone_words(spec: str) -> Callable[[str], Speech]:
         time = np.arange(round(_TONE * SAMPLE_RATE)) / SAMPLE_RATE
         words = text.replace("umhum", "mhm").split()
         tones = [np.pad(np.sin(2 * np.pi * _pitch(w) * time), (0, round((_WORD - _TONE) * SAMPLE_RATE))) for w in words]
-        spans = [Span(w, i * _WORD, i * _WORD + _TONE) for i, w in enumerate(words)]
-        return Speech((0.3 * np.concatenate(tones)).astype(np.float32), spans)
+        spans = [Span(w, _LEAD + i * _WORD, _LEAD + i * _WORD + _TONE) for i, w in enumerate(words)]
+        silence = np.zeros(round(_LEAD * SAMPLE_RATE))
+        return Speech((0.3 * np.concatenate([silence, *tones])).astype(np.float32), spans)
 
     return speak
 
@@ -69,7 +72,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("minimoshi.data.miniworld.bank.open_voice", tone_words)
-        patch.setattr("minimoshi.evaluation.dialogue.scripts.random_user", lambda rng, name: User(name, "hibari:speed=1"))
+        patch.setattr(scripts, "random_user", lambda rng, name: User(name, "hibari:speed=1"))
         folder = tmp_path_factory.mktemp("world") / "episodes"
         cases = build_cases(folder, each=EACH, progress=False)
     return World(folder, cases, Ear({"tones": read_tones}))

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from minimoshi.config import SAMPLE_RATE
+from minimoshi.data.miniworld.skills import moshi_says
 from minimoshi.data.stereo import Word
 from minimoshi.evaluation.dialogue.activity import Stretch, stretches, turn_statistics
 from minimoshi.evaluation.dialogue.bars import bars
-from minimoshi.evaluation.dialogue.hearing import Ear, errors, plain, readings
+from minimoshi.evaluation.dialogue.hearing import Ear, errors, means, plain, readings
 from minimoshi.evaluation.dialogue.measures import judge_case
 from minimoshi.evaluation.dialogue.run import Answer, script_answer
 from minimoshi.evaluation.dialogue.summary import summarise
@@ -113,9 +114,10 @@ def test_a_later_judge_is_asked_only_when_the_first_heard_something_else(world):
     asked = []
     ear = Ear({"deaf": lambda wav, rate: "what", "good": lambda wav, rate: asked.append(1) or "three plus four is 7"})
     wav = np.ones(SAMPLE_RATE, np.float32)
-    assert ear.hears(wav, 0, 1, "three plus four is seven") == (True, {"deaf": "what", "good": "three plus four is 7"})
-    assert ear.hears(wav, 0, 1, "what") == (True, {"deaf": "what"}) and asked == [1]
-    assert not ear.hears(wav, 0, 1, "three plus five is eight")[0] and asked == [1]  # remembered
+    both = {"deaf": "what", "good": "three plus four is 7"}
+    assert ear.hears(wav, 0, 1, "three plus four is seven") == (True, True, both)
+    assert ear.hears(wav, 0, 1, "what") == (True, True, {"deaf": "what"}) and asked == [1]
+    assert not ear.hears(wav, 0, 1, "three plus five is eight").right and asked == [1]  # remembered
     with pytest.raises(ValueError, match="at least one judge"):
         Ear({})
 
@@ -135,6 +137,38 @@ def test_a_later_judge_is_asked_only_when_the_first_heard_something_else(world):
 )
 def test_what_sounds_the_same_is_the_same(heard, said):
     assert plain(said) in readings(heard) and errors(said, heard)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "heard, meant",
+    [
+        ("The sun was yellow.", "the sun is yellow"),
+        ("The opposite of clothes is open.", "the opposite of closed is open"),
+        ("Before 3 come 2.", "before three comes two"),
+        ("The cold is black.", "the coal is black"),
+        ("Hello, pal.", "hello paul"),
+    ],
+)
+def test_what_is_nearest_to_an_answer_means_it_and_no_other(heard, meant):
+    answers = {text for _, text in moshi_says(("speech", "text", "none"))}
+    found = {answer for answer in answers if any(means(r, plain(answer)) for r in readings(heard))}
+    assert found == {meant}
+
+
+@pytest.mark.parametrize(
+    "heard, expected",
+    [
+        ("the opposite of hot is hot", "the opposite of hot is cold"),
+        ("7 plus 3 is 9", "seven plus three is ten"),
+        ("hello tom", "hello anna"),
+        ("one two three", "one two three four"),
+        ("your name is anna", "your name is emma"),
+        ("okay one two", "okay"),
+        ("", "okay"),
+    ],
+)
+def test_a_wrong_answer_does_not_mean_the_right_one(heard, expected):
+    assert not any(means(reading, plain(expected)) for reading in readings(heard))
 
 
 def test_readings_do_not_hide_errors():

@@ -105,13 +105,17 @@ def made(model, monkeypatch):
     monkeypatch.setattr("minimoshi.evaluation.dialogue.cascade.open_voice", tone_words)
 
 
-def test_the_whole_card(world, tmp_path, made, capsys):
+def test_the_whole_card(world, tmp_path, made, monkeypatch, capsys):
     out = tmp_path / "card"
-    asked = options("toy", "--cases", world.folder, "--out", out, "--cache", tmp_path, "--quick", 1, "--baseline", "cascade")
-    asked.groups = ["seen", "control"]
+    base = ("toy", "--cases", world.folder, "--out", out, "--cache", tmp_path)
+    asked = options(*base, "--baseline", "cascade", "--groups", "seen", "control")
+    some = [f"seen-{skill}-00" for skill in ("sum", "stop", "murmur", "manner")]
+    cases = [case for case in world.cases if {case.name, case.facts["control"]} & set(some)]
+    monkeypatch.setattr(report, "load_cases", lambda folder: cases)
+    monkeypatch.setattr(report, "TIMED_SECONDS", 1)
     assert report.run(asked) is None
     card = json.loads((out / "card.json").read_text())
-    assert card["groups"] == {"seen": 13, "control": 3}
+    assert card["groups"] == {"seen": 4, "control": 2}
     assert card["systems"]["script"]["accuracy"]["seen"]["all"]["rate"] == 1
     assert card["systems"]["model"]["accuracy"]["seen"]["all"]["rate"] == 0
     assert {bar["what"]: bar["passed"] for bar in card["bars"]}["right answers, seen"] is False

@@ -1,0 +1,53 @@
+"""`minimoshi train all`: codec, text, dialogue, one after the other, from an empty folder to a Moshi one can talk to."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from . import command as codec
+from . import helium, moshi_command
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run-dir", required=True, metavar="FOLDER", help="for everything that the run makes")
+    parser.add_argument("--preset", default="tiny", choices=["tiny"], help="recipes of all stages (default tiny)")
+    parser.add_argument("--human", action="append", default=[], metavar="NAME=FOLDER", help="recordings for the codec")
+    parser.add_argument("--users", type=int, default=120, help="voices that talk to Moshi (default 120)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
+
+
+def plan(options: argparse.Namespace) -> list[tuple[object, list[str]]]:
+    """The commands that follow each other: (module of the command, its arguments)."""
+    root = Path(options.run_dir)
+    common = ["--recipe", options.preset, "--device", options.device]
+    human = [part for item in options.human for part in ("--human", item)]
+    return [
+        (codec, ["--run-dir", str(root / "codec"), *common, *human]),
+        (helium, ["--run-dir", str(root / "text"), *common]),
+        (
+            moshi_command,
+            ["--run-dir", str(root / "moshi"), *common, "--users", str(options.users)]
+            + ["--codec", str(root / "codec" / "mimi"), "--tokenizer", str(root / "text")],
+        ),
+    ]
+
+
+def run(options: argparse.Namespace) -> None:
+    """Whatever was finished before is left as it is; whatever was stopped goes on."""
+    from ..mimi import MimiAudioCodec
+    from ..moshi import FullDuplexDialogueModel, HierarchicalGenerator
+    from ..text import TextTokenizer
+
+    for module, arguments in plan(options):
+        parser = argparse.ArgumentParser()
+        module.add_arguments(parser)
+        module.run(parser.parse_args(arguments))
+    root = Path(options.run_dir)
+    model = FullDuplexDialogueModel(
+        codec=MimiAudioCodec.from_pretrained(root / "codec" / "mimi"),
+        generator=HierarchicalGenerator.from_pretrained(root / "moshi" / "generator"),
+        tokenizer=TextTokenizer.from_pretrained(root / "text"),
+    )
+    model.save_pretrained(root / "model")
+    print(f"talk to it: minimoshi talk IN OUT --model {root / 'model'}")

@@ -1,0 +1,30 @@
+"""`minimoshi train all`: its parts are commands that exist, each fed with what the one before made."""
+
+import argparse
+
+import pytest
+
+from minimoshi.cli import main
+from minimoshi.training import all_command
+
+
+def test_every_part_is_a_command_that_understands_its_arguments(tmp_path):
+    parser = argparse.ArgumentParser()
+    all_command.add_arguments(parser)
+    options = parser.parse_args(["--run-dir", str(tmp_path), "--human", "june=somewhere", "--users", "7"])
+    parsed = []
+    for module, arguments in all_command.plan(options):
+        own = argparse.ArgumentParser()
+        module.add_arguments(own)
+        parsed.append(own.parse_args(arguments))
+    codec, text, moshi = parsed
+    assert codec.human == ["june=somewhere"] and moshi.users == 7
+    assert moshi.codec == str(tmp_path / "codec" / "mimi") and moshi.tokenizer == text.run_dir
+    assert len({options.run_dir for options in parsed}) == 3
+
+
+@pytest.mark.parametrize("command", ["all", "moshi"])
+def test_help_says_what_comes_out(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["train", command, "--help"])
+    assert ended.value.code == 0 and "--run-dir" in capsys.readouterr().out
