@@ -31,8 +31,8 @@ def _parser() -> argparse.ArgumentParser:
     from .evaluation.dialogue import command as behaviour
     from .sampling import Sampling
     from .serving import command as serving
-    from .training import command as training
     from .training import all_command, helium, moshi_command
+    from .training import command as training
 
     parser = argparse.ArgumentParser(
         prog="minimoshi", description="An educational reference of Moshi: full-duplex spoken dialogue."

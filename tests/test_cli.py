@@ -143,11 +143,6 @@ def test_start_copies_the_course_and_never_overwrites(tmp_path, capsys):
     assert "folder of your own" in refusal(capsys, "start", Path(__file__).parents[1])
 
 
-@pytest.mark.parametrize("command", ["serve"])
-def test_commands_that_come_later_say_so(command, capsys):
-    assert "later version" in refusal(capsys, command, "codec")
-
-
 @pytest.mark.parametrize("command", ["codec", "talk"])
 def test_an_ending_that_is_no_sound_is_refused_at_once(command, tmp_path, speech, capsys):
     assert "ending '.json'" in refusal(capsys, command, speech, tmp_path / "out.json")

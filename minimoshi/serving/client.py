@@ -66,7 +66,7 @@ async def converse(
         except aiohttp.ClientError as error:
             raise ValueError(f"{url} does not answer: {error}") from error
         async with socket:
-            await _handshake(socket)
+            await _handshake(socket, got)
             reader = asyncio.create_task(_read(socket, got, heard, sent))
             mouth, began = Mouth(), time.monotonic()
             for number, pcm in enumerate(user.reshape(-1, FRAME)):
@@ -85,9 +85,12 @@ async def converse(
     return got
 
 
-async def _handshake(socket: aiohttp.ClientWebSocketResponse) -> None:
+async def _handshake(socket: aiohttp.ClientWebSocketResponse, got: Call) -> None:
+    """Wait for the server to listen; what it says of itself may come before."""
     async for raw in socket:
         message = unpack(raw.data)
+        if message.kind == Kind.METADATA:
+            got.numbers |= json.loads(message.text)
         if message.kind == Kind.HANDSHAKE:
             return
         if message.kind == Kind.ERROR:

@@ -1,4 +1,4 @@
-"""`minimoshi train all`: codec, text, dialogue, one after the other, from an empty folder to a Moshi one can talk to."""
+"""`minimoshi train all`: codec, text, dialogue, from an empty folder to a Moshi one can talk to."""
 
 from __future__ import annotations
 

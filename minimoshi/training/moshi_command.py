@@ -65,7 +65,8 @@ def _codes(options: argparse.Namespace, recipe: MoshiRecipe, folder) -> None:
 
 def training(options: argparse.Namespace, recipe: MoshiRecipe, takes: Path):
     """The training of the stage "dialogue", and batches to check it with."""
-    from ..data.miniworld import EpisodeMaker, GridMaker, Takes, script, text_line
+    from ..data.miniworld import EpisodeMaker, GridMaker, Takes
+    from ..data.text import conversation
     from ..text import TextTokenizer
     from .moshi import MoshiTraining, collect
 
@@ -76,7 +77,7 @@ def training(options: argparse.Namespace, recipe: MoshiRecipe, takes: Path):
         return grids(episodes.random(rng, frames), rng)
 
     def line(rng: random.Random) -> list[int]:
-        return tokenizer.encode(text_line(script(rng, 4, splits=("speech", "text"))))
+        return tokenizer.encode(conversation(rng))
 
     unseen = random.Random(f"held out {recipe.seed}")
     held_out = [collect([source(unseen, recipe.frames) for _ in range(recipe.batch)]) for _ in range(HELD_OUT)]

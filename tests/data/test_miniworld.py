@@ -126,6 +126,10 @@ def test_all_skills_are_drawn_with_the_words_of_the_vocabulary():
     assert seen == set(SKILLS) and len(words) < 150
     with pytest.raises(ValueError, match="no skill 'dance'"):
         exchange("dance", rng)
+    with pytest.raises(ValueError, match="'colour' are heard in training"):
+        exchange("colour", rng, ("none",))
+    held_out = exchange("question", rng, ("text",))
+    assert split_of(held_out.slots[1], held_out.slots[2:]) == "text"
 
 
 # ---------------------------------------------------------------------------------------------------- bank

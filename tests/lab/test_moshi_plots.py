@@ -34,7 +34,10 @@ def test_layouts_share_a_scale_and_leave_empty_places_empty() -> None:
     late = torch.tensor([[0, 1, 2, -1], [-1, 0, 1, 2]])
     figure = plots_moshi.layouts({"parallel": late[:, :2], "delayed": late}, ["semantic", "acoustic"])
     above, below = figure.axes
-    assert above.get_xlim() == below.get_xlim() and [a.get_title() for a in figure.axes] == ["parallel", "delayed"]
+    assert above.get_xlim() == below.get_xlim() and [a.get_title() or a.get_title("left") for a in figure.axes] == [
+        "parallel",
+        "delayed",
+    ]
     assert written(below) == ["0", "1", "2", "0", "1", "2"]
     colours = [patch.get_facecolor() for patch in below.patches]
     assert colours[:3] == colours[3:] and len(set(colours)) == 3
