@@ -179,10 +179,19 @@ def _wav(piece: bool) -> torch.Tensor:
     return 0.1 * torch.randn(1, 1, 24_000 * PIECE_SECONDS if piece else 1920)
 
 
-def _ours_lm() -> Callable[[], Any]:
-    from . import HierarchicalGenerator, MoshiConfig
+def _lm_config() -> Any:
+    """Larger than `tiny`, which is so small that Python, not the model, would be timed."""
+    from .config import DepthConfig, HeliumConfig, MimiConfig, MoshiConfig
 
-    stream = HierarchicalGenerator(MoshiConfig.preset("tiny")).eval().stream(seed=0)
+    helium = HeliumConfig(dim=256, layers=6, heads=4, hidden=704, context=500, text_card=1000)
+    depth = DepthConfig(dim=128, layers=4, heads=4, hidden=352, input_dim=256, card=512, text_card=1000)
+    return MoshiConfig(helium=helium, depth=depth, card=512, mimi=MimiConfig.preset("tiny"))
+
+
+def _ours_lm() -> Callable[[], Any]:
+    from . import HierarchicalGenerator
+
+    stream = HierarchicalGenerator(_lm_config()).eval().stream(seed=0)
     codes = torch.randint(512, (1, 8))
     return lambda: stream.step(codes)
 
@@ -190,9 +199,7 @@ def _ours_lm() -> Callable[[], Any]:
 def _official_lm() -> Callable[[], Any]:
     from moshi.models.lm import LMGen, LMModel
 
-    from . import MoshiConfig
-
-    c = MoshiConfig.preset("tiny")
+    c = _lm_config()
     model = LMModel(
         delays=list(c.delays),
         n_q=c.n_q,
