@@ -100,26 +100,20 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a model from nothing")
     trained = train.add_subparsers(required=True, metavar="WHAT")
-    train_codec = trained.add_parser("codec", help="the codec, in stages that can be stopped and started again")
-    training.add_arguments(train_codec)
-    train_codec.set_defaults(run=lambda options: training.run(options))
-    train_helium = trained.add_parser("helium", help="the text model and its tokenizer")
-    helium.add_arguments(train_helium)
-    train_helium.set_defaults(run=lambda options: helium.run(options))
-    train_moshi = trained.add_parser("moshi", help="the generator: voices, tokens, conversations, in stages")
-    moshi_command.add_arguments(train_moshi)
-    train_moshi.set_defaults(run=lambda options: moshi_command.run(options))
-    train_all = trained.add_parser("all", help="codec, text and dialogue, from an empty folder to a Moshi to talk to")
-    all_command.add_arguments(train_all)
-    train_all.set_defaults(run=lambda options: all_command.run(options))
+    for name, module, what in (
+        ("codec", training, "the codec, in stages that can be stopped and started again"),
+        ("helium", helium, "the text model and its tokenizer"),
+        ("moshi", moshi_command, "the generator: voices, tokens, conversations, in stages"),
+        ("all", all_command, "codec, text and dialogue, from an empty folder to a Moshi to talk to"),
+    ):
+        _delegate(trained.add_parser(name, help=what), module)
     evaluate = commands.add_parser("evaluate", help="report cards")
     evaluated = evaluate.add_subparsers(required=True, metavar="WHAT")
-    evaluate_codec = evaluated.add_parser("codec", help="words, sound and tokens of a codec, beside others")
-    report.add_arguments(evaluate_codec)
-    evaluate_codec.set_defaults(run=lambda options: report.run(options))
-    evaluate_dialogue = evaluated.add_parser("dialogue", help="answers, turns and speech of a model, running freely")
-    behaviour.add_arguments(evaluate_dialogue)
-    evaluate_dialogue.set_defaults(run=lambda options: behaviour.run(options))
+    for name, module, what in (
+        ("codec", report, "words, sound and tokens of a codec, beside others"),
+        ("dialogue", behaviour, "answers, turns and speech of a model, running freely"),
+    ):
+        _delegate(evaluated.add_parser(name, help=what), module)
     data.add_commands(commands.add_parser("data", help="stereo dialogues: check them, turn them into tokens"))
 
     live = commands.add_parser("serve", help="talk to Moshi in a browser")
@@ -129,6 +123,12 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_call_arguments(ring)
     ring.set_defaults(run=serving.call)
     return parser
+
+
+def _delegate(parser: argparse.ArgumentParser, module) -> None:
+    """A command whose options and work are in a module of its own."""
+    module.add_arguments(parser)
+    parser.set_defaults(run=lambda options: module.run(options))
 
 
 def _file_options(parser: argparse.ArgumentParser) -> None:

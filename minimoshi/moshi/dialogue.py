@@ -7,7 +7,7 @@ import gc
 import json
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -350,14 +350,19 @@ def settle_memory() -> None:
     gc.freeze()
 
 
-def _words(pieces: list[str | None], seconds: float) -> list[tuple[str, float]]:
-    """Text pieces by frame -> whole words with their start in seconds."""
-    words: list[tuple[str, float]] = []
+def timed_words(pieces: Iterable[str | None], seconds: float) -> list[tuple[str, float, float]]:
+    """Text pieces by frame -> whole words with the start of their first frame and the end of their last, in seconds."""
+    words: list[tuple[str, float, float]] = []
     for index, piece in enumerate(pieces):
         if not piece:
             continue
+        end = (index + 1) * seconds
         if piece.startswith(" ") or not words:
-            words.append((piece.strip(), index * seconds))
+            words.append((piece.strip(), index * seconds, end))
         else:
-            words[-1] = (words[-1][0] + piece, words[-1][1])
-    return [(word, start) for word, start in words if word]
+            words[-1] = (words[-1][0] + piece, words[-1][1], end)
+    return [word for word in words if word[0]]
+
+
+def _words(pieces: Iterable[str | None], seconds: float) -> list[tuple[str, float]]:
+    return [(word, start) for word, start, _ in timed_words(pieces, seconds)]

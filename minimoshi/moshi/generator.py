@@ -74,9 +74,7 @@ class HierarchicalGenerator(Pretrained, nn.Module):
         Delays are applied inside. -1 stands for a missing token: it adds nothing and is masked out.
         """
         self._check_codes(codes)
-        delayed = delay(codes, self.config.delays, self.initial_tokens)
-        first = self.initial_tokens[None, :, None].expand(codes.shape[0], -1, 1)
-        inputs = torch.cat([first, delayed[:, :, :-1]], dim=2)  # the model predicts column t from the columns before it
+        inputs, delayed = self.shifted(codes)
         z = self.context(inputs, condition=condition)
         dep_q = self.config.dep_q
         text_logits, text_mask = undelay(self.text_model.head(z)[:, None], self.config.delays[:1])
@@ -89,6 +87,12 @@ class HierarchicalGenerator(Pretrained, nn.Module):
         return GeneratorOutput(
             text_logits, audio_logits, text_mask & given[:, :1], audio_mask & given[:, 1 : 1 + dep_q]
         )
+
+    def shifted(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Time-aligned codes -> (inputs, delayed grid), both [B, K, T]: column t is predicted from those before it."""
+        delayed = delay(codes, self.config.delays, self.initial_tokens)
+        first = self.initial_tokens[None, :, None].expand(codes.shape[0], -1, 1)
+        return torch.cat([first, delayed[:, :, :-1]], dim=2), delayed
 
     def context(self, inputs: Tensor, state: TransformerState | None = None, condition: int | None = None) -> Tensor:
         """The temporal transformer: delayed grid int64 [B, K, T] -> z [B, T, D]."""

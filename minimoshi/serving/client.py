@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..config import SAMPLE_RATE
 from .opus import FRAME, Ears, Mouth
 from .protocol import PATH, Kind, Message, unpack
 
-SECONDS = 0.08  # of a frame
+SECONDS = FRAME / SAMPLE_RATE  # of a frame
 
 
 @dataclass
@@ -52,7 +53,7 @@ async def converse(
     speed: float = 1.0,
 ) -> Call:
     """Speak float [S] at 24 kHz at the pace of speech and record the answer. ValueError when the server refuses."""
-    frames = -(-(len(wav) + int(silence_after * 24_000)) // FRAME)
+    frames = -(-(len(wav) + int(silence_after * SAMPLE_RATE)) // FRAME)
     user = np.zeros(frames * FRAME, np.float32)
     user[: len(wav)] = wav
     sent: list[float] = []

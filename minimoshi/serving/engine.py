@@ -141,7 +141,7 @@ class Engine:
                 work = self._next_work()
                 if work is not None:
                     self._step(*work)
-        except BaseException as error:  # the server tells its clients and ends
+        except BaseException as error:  # nothing moves any more; the server tells its clients
             self.failure = error
             raise
 

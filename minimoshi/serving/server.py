@@ -171,6 +171,8 @@ class Conversation:
             if message is None:
                 return
             pace.count()
+            if self.server.engine.failure:
+                raise Refused(WSCloseCode.INTERNAL_ERROR, "the model has stopped working; the server must be restarted")
             if message.kind == Kind.AUDIO and not self.paused:
                 try:
                     frames = ears(message.payload)

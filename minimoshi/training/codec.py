@@ -29,7 +29,7 @@ from .discriminator import (
     generator_loss,
 )
 from .init import scaled_init
-from .loop import RunFolder, Stateful, step_seed, train
+from .loop import RunFolder, Stateful, averaged, step_seed, train
 from .losses import MelLoss, SpectralLoss, WaveformLoss
 from .modules import decoder_modules, encoder_modules
 from .optim import Muon, cosine, split_parameters
@@ -296,9 +296,8 @@ def load_result(folder: RunFolder, name: str, config: MimiConfig) -> MimiAudioCo
     parts = folder.load(name)["parts"]
     codec = MimiAudioCodec(config)
     codec.load_state_dict(parts["codec"])
-    averaged = {key.removeprefix("module."): tensor for key, tensor in parts.get("average", {}).items()}
     weights = dict(codec.named_parameters())
-    codec.load_state_dict({key: tensor for key, tensor in averaged.items() if key in weights}, strict=False)
+    codec.load_state_dict({key: tensor for key, tensor in averaged(parts).items() if key in weights}, strict=False)
     return codec.eval()
 
 

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
+
+from .named import add_run_arguments, begin, wanted
 
 STAGES = ("corpus", "teachers", "encoder", "decoder", "end-to-end", "export")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run-dir", required=True, metavar="FOLDER", help="for everything that the run makes")
-    parser.add_argument(
-        "--recipe", default="tiny", help="tiny, tiny-adversarial, reconstruction, paper, or a JSON file (default tiny)"
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a number of the recipe; repeatable"
-    )
-    parser.add_argument("--stage", choices=[*STAGES, "all"], default="all", help="one stage alone (default all)")
+    recipes = "tiny, tiny-adversarial, reconstruction, paper"
+    add_run_arguments(parser, recipes, STAGES, 500, "codec (default RUN_DIR/mimi)")
     parser.add_argument("--human", action="append", default=[], metavar="NAME=FOLDER", help="recordings to train on")
     parser.add_argument("--exclude", nargs="*", default=[], metavar="NAME", help="recordings to leave out")
     parser.add_argument(
@@ -24,27 +19,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--channels", choices=["refuse", "mix", "left", "right"], default="refuse")
     parser.add_argument("--resample", action="store_true", help="convert recordings that are not sampled at 24 kHz")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
-    parser.add_argument("--check-every", type=int, default=500, metavar="STEPS")
     parser.add_argument("--tensorboard", action="store_true", help="write event files as well")
-    parser.add_argument("--export-to", metavar="FOLDER", help="for the finished codec (default RUN_DIR/mimi)")
 
 
 def run(options: argparse.Namespace) -> None:
-    import torch
-
-    from .loop import RunFolder
     from .recipe import CodecRecipe
 
-    recipe = CodecRecipe.read(options.recipe, options.set)
-    human = _pairs(options.human)
-    folder = RunFolder(options.run_dir)
-    (folder.path / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=1) + "\n")
-    torch.set_num_threads(1)  # small tensors: a second thread costs more than it gives
-    torch.set_flush_denormal(True)
-    wanted = STAGES if options.stage == "all" else (options.stage,)
-    stages = _Stages(options, recipe, folder, human)
-    for stage in wanted:
+    recipe, human = CodecRecipe.read(options.recipe, options.set), _pairs(options.human)
+    stages = _Stages(options, recipe, begin(options, recipe), human)
+    for stage in wanted(options, STAGES):
         stages.run(stage)
 
 

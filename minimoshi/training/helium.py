@@ -20,7 +20,7 @@ from ..data.text import LineSource, line, lines, train_tokenizer
 from ..evaluation.text import END_ID, NGram, answered, ngram_perplexity, sums, word_perplexity
 from ..text import HeliumModel, TextTokenizer
 from .loop import RunFolder, Stateful, step_seed, train
-from .named import Recipe
+from .named import Recipe, add_run_arguments, begin, wanted
 from .optim import cosine
 
 STAGES = ("tokenizer", "train", "report", "export")
@@ -182,24 +182,14 @@ def table(found: dict[str, dict[str, float]]) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run-dir", required=True, metavar="FOLDER", help="for everything that the run makes")
-    parser.add_argument("--recipe", default="tiny", help="tiny, paper, or a JSON file (default tiny)")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a number of the recipe; repeatable"
-    )
-    parser.add_argument("--stage", choices=[*STAGES, "all"], default="all", help="one stage alone (default all)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
-    parser.add_argument("--check-every", type=int, default=100, metavar="STEPS")
-    parser.add_argument("--export-to", metavar="FOLDER", help="for the finished model (default RUN_DIR/helium)")
+    add_run_arguments(parser, "tiny, paper", STAGES, 100, "model (default RUN_DIR/helium)")
 
 
 def run(options: argparse.Namespace) -> None:
     """Make the stages that were asked for; a training goes on where it was stopped."""
-    recipe, folder = HeliumRecipe.read(options.recipe, options.set), RunFolder(options.run_dir)
-    (folder.path / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=1) + "\n")
-    torch.set_num_threads(1)  # small tensors: a second thread costs more than it gives
-    torch.set_flush_denormal(True)
-    for stage in STAGES if options.stage == "all" else (options.stage,):
+    recipe = HeliumRecipe.read(options.recipe, options.set)
+    folder = begin(options, recipe)
+    for stage in wanted(options, STAGES):
         if stage == "tokenizer":
             _make_tokenizer(recipe, folder)
         elif stage == "train":

@@ -78,6 +78,12 @@ class RunFolder:
             path.write_text("".join(json.dumps(row) + "\n" for row in kept))
 
 
+def averaged(parts: dict[str, dict]) -> dict[str, Tensor]:
+    """The running average in a checkpoint's parts under the model's own names; empty where none was kept."""
+    kept = parts.get("average", {})
+    return {key.removeprefix("module."): tensor for key, tensor in kept.items() if key != "n_averaged"}
+
+
 def train(
     folder: RunFolder,
     name: str,

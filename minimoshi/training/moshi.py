@@ -21,10 +21,11 @@ from ..config import EPAD_ID, PAD_ID
 from ..data.miniworld.grids import Grid
 from ..data.miniworld.skills import vocabulary
 from ..moshi import DepthTransformer, HierarchicalGenerator
-from ..moshi.grid import ZERO_TOKEN, delay
+from ..moshi.grid import ZERO_TOKEN
 from ..text import HeliumModel
-from .loop import RunFolder, Stateful, step_seed
+from .loop import RunFolder, Stateful, averaged, step_seed
 from .moshi_recipe import MoshiRecipe
+from .optim import trapezoid
 
 # a source of grids: (random, frames) -> Grid
 Source = Callable[[random.Random, int], Grid]
@@ -43,12 +44,6 @@ def collect(grids: list[Grid]) -> Batch:
     """Grids of equal length -> a batch."""
     codes, heard, speaking = ([getattr(g, name) for g in grids] for name in ("codes", "heard", "speaking"))
     return Batch(torch.stack(codes), torch.stack(heard), torch.stack(speaking))
-
-
-def trapezoid(step: int, steps: int, warm_up: int, decay: float) -> float:
-    """Factor on the learning rate: up, level, and down to zero over the last `decay` of all steps."""
-    rise = min(1.0, (step + 1) / max(1, warm_up))
-    return rise * min(1.0, (steps - step) / max(1.0, decay * steps))
 
 
 def first_generator(recipe: MoshiRecipe) -> HierarchicalGenerator:
@@ -134,9 +129,7 @@ class MoshiTraining:
         codes, heard, speaking = (x.to(self.device) for x in (batch.codes, batch.heard, batch.speaking))
         if generator is not None:
             codes = self._moved_text(codes, generator)
-        targets = delay(codes, model.config.delays, model.initial_tokens)
-        first = model.initial_tokens[None, :, None].expand(len(codes), -1, 1)
-        inputs = torch.cat([first, targets[:, :, :-1]], dim=2)
+        inputs, targets = model.shifted(codes)
         if generator is not None:
             inputs = self._disturbed(inputs, generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
@@ -264,6 +257,5 @@ def load_result(folder: RunFolder, name: str, recipe: MoshiRecipe) -> Hierarchic
     """The generator of the last checkpoint of `name`, as `MoshiTraining.result` gives it, without data."""
     parts = folder.load(name)["parts"]
     generator = HierarchicalGenerator(recipe.model)
-    averaged = {key.removeprefix("module."): v for key, v in parts.get("average", {}).items() if key != "n_averaged"}
-    generator.load_state_dict(averaged or parts["generator"])
+    generator.load_state_dict(averaged(parts) or parts["generator"])
     return generator.eval()

@@ -7,46 +7,31 @@ generator learns from conversations put together of these takes. export: a folde
 from __future__ import annotations
 
 import argparse
-import json
 import random
 from pathlib import Path
 
 from .moshi_recipe import MoshiRecipe
+from .named import add_run_arguments, begin, wanted
 
 STAGES = ("takes", "codes", "dialogue", "export")
 HELD_OUT = 2  # batches of episodes to check with
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run-dir", required=True, metavar="FOLDER", help="for everything that the run makes")
-    parser.add_argument("--recipe", default="tiny", help="tiny, paper, or a JSON file (default tiny)")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a number of the recipe; repeatable"
-    )
-    parser.add_argument("--stage", choices=[*STAGES, "all"], default="all", help="one stage alone (default all)")
+    add_run_arguments(parser, "tiny, paper", STAGES, 250, "generator (default RUN_DIR/generator)")
     parser.add_argument("--users", type=int, default=120, help="voices that talk to Moshi (default 120)")
     parser.add_argument("--codec", default="tiny", help="a shipped name or a folder (default tiny)")
     parser.add_argument("--tokenizer", default="tiny", help="a shipped name or a folder (default tiny)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
-    parser.add_argument("--check-every", type=int, default=250, metavar="STEPS")
     parser.add_argument("--tensorboard", action="store_true", help="write event files as well")
-    parser.add_argument("--export-to", metavar="FOLDER", help="for the finished generator (default RUN_DIR/generator)")
 
 
 def run(options: argparse.Namespace) -> None:
-    import torch
-
-    from .loop import RunFolder
-
     recipe = MoshiRecipe.read(options.recipe, options.set)
     if options.users < 1:
         raise ValueError(f"--users must be at least 1, got {options.users}")
-    folder = RunFolder(options.run_dir)
-    (folder.path / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=1) + "\n")
-    torch.set_num_threads(1)  # small tensors: a second thread costs more than it gives
-    torch.set_flush_denormal(True)
+    folder = begin(options, recipe)
     stages = {"takes": _takes, "codes": _codes, "dialogue": _dialogue, "export": _export}
-    for stage in STAGES if options.stage == "all" else (options.stage,):
+    for stage in wanted(options, STAGES):
         stages[stage](options, recipe, folder)
 
 

@@ -80,3 +80,9 @@ def split_parameters(modules: list[nn.Module]) -> tuple[list[Tensor], list[Tenso
 def cosine(progress: float, step: int, warm_up: int = 40, floor: float = 0.02) -> float:
     """Factor on the learning rate: a short rise, then half a cosine to `floor` while progress goes 0 to 1."""
     return min(1.0, (step + 1) / warm_up) * max(floor, 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+def trapezoid(step: int, steps: int, warm_up: int, decay: float) -> float:
+    """Factor on the learning rate: up, level, and down to zero over the last `decay` of all steps."""
+    rise = min(1.0, (step + 1) / max(1, warm_up))
+    return rise * min(1.0, (steps - step) / max(1.0, decay * steps))

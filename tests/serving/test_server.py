@@ -180,6 +180,18 @@ def test_pause_and_restart(running):
     running(scene)
 
 
+def test_a_broken_model_is_owned_up_to(running):
+    async def scene(http, url, server):
+        socket = await connect(http, url)
+        await until(socket, Kind.HANDSHAKE)
+        server.engine.failure = RuntimeError("out of memory")
+        await socket.send_bytes(b"\x06")
+        assert "stopped working" in (await until(socket, Kind.ERROR)).text
+        assert (await goodbye(socket))[0] == 1011
+
+    running(scene)
+
+
 def test_a_storm_of_noise_leaves_the_server_standing(running):
     """Random messages from many clients, Opus pages cut and shuffled among them; then somebody just talks."""
 

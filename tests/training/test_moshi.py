@@ -10,8 +10,9 @@ from minimoshi.data.miniworld.grids import Grid
 from minimoshi.moshi import HierarchicalGenerator
 from minimoshi.moshi.grid import ZERO_TOKEN
 from minimoshi.training.loop import RunFolder, train
-from minimoshi.training.moshi import MoshiTraining, collect, first_generator, load_result, trapezoid
+from minimoshi.training.moshi import MoshiTraining, collect, first_generator, load_result
 from minimoshi.training.moshi_recipe import MoshiRecipe
+from minimoshi.training.optim import trapezoid
 
 CARD, FRAMES = 16, 24
 

@@ -26,7 +26,7 @@ from ...config import SAMPLE_RATE
 from ...mimi import MimiAudioCodec
 from ..augment import in_room, room_response
 from ..cast import refuse_held_out_voice
-from ..corpus import LOUDNESS, low_pass
+from ..corpus import LOUDNESS, low_pass, random_speaker
 from ..voices import Span, Speech, open_voice
 from .skills import MANNERS, Say, Split, moshi_says, user_says
 
@@ -80,10 +80,7 @@ class Take:
 def random_user(rng: random.Random, name: str) -> User:
     """A user of training. Most are hibari's random speakers, a third have one of flite's voices."""
     if rng.random() < 0.7:
-        f0 = math.exp(rng.uniform(math.log(0.55), math.log(1.35)))
-        formant = min(1.2, max(0.84, f0**0.22 * rng.uniform(0.94, 1.06)))
-        lively, speed = rng.uniform(0.7, 1.4), rng.uniform(0.85, 1.15)
-        voice, rate = f"hibari:f0={f0:.3f},formant={formant:.3f},f0_range={lively:.2f},speed={speed:.2f}", 1.0
+        voice, rate = random_speaker(rng, 0.55, 1.35), 1.0
     else:
         voice, rate = f"flite:{rng.choice(('slt', 'rms', 'kal16'))}", math.exp(rng.uniform(-0.15, 0.15))
     wild = rng.random() < 0.15

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ...config import SAMPLE_RATE
 from ..voices import Span
-from .bank import MOSHI, Take, User, read_takes, speakers
+from .bank import FRAME, MOSHI, Take, User, read_takes, speakers
 from .skills import SKILLS, Exchange, Say, Split, script
 
-SECONDS = 0.08  # of a frame
+SECONDS = FRAME / SAMPLE_RATE  # of a frame
 _GAPS = ((2, 3, 4), (0.5, 0.35, 0.15))  # frames from the user's last sound to Moshi's first
 _STOP_AFTER = ((2, 3, 4), (0.4, 0.4, 0.2))  # frames from the end of "stop" to Moshi's silence
 _SWITCH = 0.6  # how often an answer goes on with another take at a word's beginning, where that can be done unheard
@@ -109,7 +110,7 @@ class Takes:
         """An answer put together word by word from many takes, and its words' times from its first frame on.
 
         Were every answer one take, its first sounds would tell Moshi which one it is and so all that follows, and
-        nothing would be learnt from the user (`lm_recipe`: judged free-running, the second operand suffers most).
+        nothing would be learnt from the user: running freely, it gets the second number of a sum wrong most.
         """
         labels = text.split()
         whole = self.answers.get(text)

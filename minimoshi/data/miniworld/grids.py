@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...config import EPAD_ID, PAD_ID
+from ...moshi.grid import text_row
 from ...text import TextTokenizer
 from .bank import MOSHI, NOISE_DB
 from .episodes import SECONDS, Episode, Placed
@@ -36,8 +36,8 @@ class GridMaker:
         if missing:
             raise FileNotFoundError(f"{folder} has no codes of the background yet; run encode_bank first")
         self.tapes = [np.load(folder / f"noise-{n}.codes.npy") for n in range(len(NOISE_DB))]
+        self.tokenizer = tokenizer
         self.words = {word: number for number, word in enumerate(vocabulary())}
-        self.tokens = {word: tokenizer.encode(word) for word in self.words}
 
     def __call__(self, episode: Episode, rng: random.Random) -> Grid:
         frames, q = episode.frames, len(self.tapes[0])
@@ -50,27 +50,15 @@ class GridMaker:
             _write(codes[1 : 1 + q] if own else codes[1 + q :], placed)
             if own:
                 speaking[placed.start : placed.stop] = True
-        codes[0] = self._text(episode)
+        spoken = sorted((w.start, w.end, w.label) for placed in episode.of(MOSHI) for w in placed.words)
+        words = ((label, (start, end)) for start, end, label in spoken)
+        codes[0] = text_row(words, self.tokenizer, frames).numpy()
         return Grid(*map(torch.from_numpy, (codes, self._heard(episode), speaking)))
 
     def _tape(self, noise: int, frames: int, rng: random.Random) -> np.ndarray:
         tape = self.tapes[noise]
         start = rng.randrange(tape.shape[1])
         return np.take(tape, np.arange(start, start + frames), axis=1, mode="wrap")
-
-    def _text(self, episode: Episode) -> np.ndarray:
-        """Moshi's inner monologue: as `moshi.grid.text_row`, with the tokens of every word looked up."""
-        row = np.full(episode.frames, PAD_ID, np.int64)
-        for placed in sorted(episode.of(MOSHI), key=lambda p: p.start):
-            for word in placed.words:
-                first = int(word.start / SECONDS + 1e-3)
-                tokens = self.tokens[word.label][: max(0, episode.frames - first)]
-                if tokens:
-                    row[first:] = PAD_ID
-                    row[first : first + len(tokens)] = tokens
-                    if first and row[first - 1] == PAD_ID:
-                        row[first - 1] = EPAD_ID
-        return row
 
     def _heard(self, episode: Episode) -> np.ndarray:
         row = np.zeros(episode.frames, np.int64)

@@ -23,16 +23,17 @@ from tqdm import tqdm
 
 from ...checkpoint import CONFIG, read_json, shipped_names
 from ...config import PAD_ID
+from ...data.miniworld.episodes import SECONDS as FRAME_SECONDS
 from ...data.stereo import Word
 from ...mimi import MimiAudioCodec
 from ...moshi import FullDuplexDialogueModel, HierarchicalGenerator
+from ...moshi.dialogue import timed_words
 from ...moshi.grid import UNGENERATED
 from ...text import TextTokenizer
 from ...text.tokenizer import MODEL
 from ..memo import digest
 from .cases import Case
 
-FRAME_SECONDS = 0.08
 _WARM_UP = 20  # frames of a session before its steps are timed
 
 
@@ -147,17 +148,7 @@ class Runner:
 
 def text_words(tokens: Sequence[int], tokenizer: TextTokenizer) -> list[Word]:
     """The text row of a conversation as words; a word ends with its last token's frame."""
-    stream, words = tokenizer.stream(), []
-    for frame, token in enumerate(tokens):
-        piece = stream.push(token)
-        if not piece:
-            continue
-        start, end = frame * FRAME_SECONDS, (frame + 1) * FRAME_SECONDS
-        if piece.startswith(" ") or not words:
-            words.append((piece.strip(), start, end))
-        else:
-            words[-1] = (words[-1][0] + piece, words[-1][1], end)
-    return [Word(*word) for word in words if word[0]]
+    return [Word(*word) for word in timed_words(map(tokenizer.stream().push, tokens), FRAME_SECONDS)]
 
 
 def step_milliseconds(model: FullDuplexDialogueModel, user: np.ndarray, seed: int = 0, **sampling: Any) -> dict:
