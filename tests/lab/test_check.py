@@ -6,7 +6,7 @@ from torch.nn.functional import conv1d, pad
 
 from minimoshi.lab import check
 from minimoshi.lab.check.core import NOT_TRIED, RIGHT
-from tests.exercises import assert_named, assert_right, of_notebooks
+from tests.exercises import ExerciseTests
 
 
 def fold(hz, rate):
@@ -146,20 +146,8 @@ def test_a_verdict_neither_depends_on_the_global_seed_nor_moves_it() -> None:
     assert torch.equal(first, second)
 
 
-def test_every_exercise_of_the_first_notebooks_has_a_solution_here() -> None:
-    """The codec's notebooks keep theirs in files of their own, beside this one."""
-    assert set(SOLUTIONS) == of_notebooks("00", "01", "03")
-
-
-@pytest.mark.parametrize("name", SOLUTIONS)
-@pytest.mark.parametrize("seed", [0, 7])
-def test_solutions_are_right(name: str, seed: int) -> None:
-    assert_right(name, SOLUTIONS[name], seed)
-
-
-@pytest.mark.parametrize(("name", "answer", "said"), MISTAKES, ids=lambda value: str(value)[:24])
-def test_mistakes_are_named_and_answered_with_a_hint(name: str, answer: object, said: str) -> None:
-    assert_named(name, answer, said)
+class TestExercises(ExerciseTests):
+    notebooks, solutions, mistakes = ("00", "01", "03",), SOLUTIONS, MISTAKES
 
 
 class Stub:

@@ -6,7 +6,7 @@ import torch
 from minimoshi.lab import check
 from minimoshi.lab.check.core import NOT_TRIED
 from minimoshi.lab.check.grids import pipelines
-from tests.exercises import assert_named, assert_right, of_notebooks
+from tests.exercises import ExerciseTests
 
 
 def stretch(grid, delays, initial, after=-1):
@@ -63,25 +63,14 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize("name", SOLUTIONS)
-@pytest.mark.parametrize("seed", [0, 7])
-def test_solutions_are_right(name: str, seed: int) -> None:
-    assert_right(name, SOLUTIONS[name], seed)
-
-
-@pytest.mark.parametrize(("name", "answer", "said"), MISTAKES, ids=lambda value: str(value)[:24])
-def test_mistakes_are_named_and_answered_with_a_hint(name: str, answer: object, said: str) -> None:
-    assert_named(name, answer, said)
+class TestExercises(ExerciseTests):
+    notebooks, solutions, mistakes = ("07",), SOLUTIONS, MISTAKES
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)
 def test_a_stub_is_not_tried(name: str) -> None:
     stub = (lambda *given: (..., ...)) if name == "count_steps" else lambda *given: ...
     assert check.EXERCISES[name].verdict(stub).state == NOT_TRIED
-
-
-def test_every_exercise_of_the_notebook_has_a_solution_here() -> None:
-    assert set(SOLUTIONS) == of_notebooks("07")
 
 
 def test_the_pipelines_leak_where_they_say() -> None:

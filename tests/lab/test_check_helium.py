@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 
 from minimoshi.lab import check, plots_text
 from minimoshi.lab.check.core import NOT_TRIED
-from tests.exercises import assert_named, assert_right, of_notebooks
+from tests.exercises import ExerciseTests
 
 
 def pairs(mask):
@@ -53,19 +53,8 @@ MISTAKES = [
 ]
 
 
-def test_every_exercise_of_the_notebook_is_tried_here() -> None:
-    assert set(SOLUTIONS) == of_notebooks("02")
-
-
-@pytest.mark.parametrize("name", SOLUTIONS)
-@pytest.mark.parametrize("seed", [0, 7])
-def test_solutions_are_right(name: str, seed: int) -> None:
-    assert_right(name, SOLUTIONS[name], seed)
-
-
-@pytest.mark.parametrize(("name", "answer", "said"), MISTAKES)
-def test_mistakes_are_named_and_answered_with_a_hint(name: str, answer: object, said: str) -> None:
-    assert_named(name, answer, said)
+class TestExercises(ExerciseTests):
+    notebooks, solutions, mistakes = ("02",), SOLUTIONS, MISTAKES
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)

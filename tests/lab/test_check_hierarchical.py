@@ -8,7 +8,7 @@ from minimoshi.costs import costs
 from minimoshi.lab import check
 from minimoshi.lab.check.core import NOT_TRIED
 from minimoshi.lab.check.hierarchical import step_work, works
-from tests.exercises import assert_named, assert_right, of_notebooks
+from tests.exercises import ExerciseTests
 
 
 def say_frame(depth, z, text, state, draw, rewind=True, told=None, added=None):
@@ -66,24 +66,13 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize("name", SOLUTIONS)
-@pytest.mark.parametrize("seed", [0, 7])
-def test_solutions_are_right(name: str, seed: int) -> None:
-    assert_right(name, SOLUTIONS[name], seed)
-
-
-@pytest.mark.parametrize(("name", "answer", "said"), MISTAKES, ids=lambda value: str(value)[:24])
-def test_mistakes_are_named_and_answered_with_a_hint(name: str, answer: object, said: str) -> None:
-    assert_named(name, answer, said)
+class TestExercises(ExerciseTests):
+    notebooks, solutions, mistakes = ("08",), SOLUTIONS, MISTAKES
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)
 def test_a_stub_is_not_tried(name: str) -> None:
     assert check.EXERCISES[name].verdict(lambda *given: ...).state == NOT_TRIED
-
-
-def test_every_exercise_of_the_notebook_has_a_solution_here() -> None:
-    assert set(SOLUTIONS) == of_notebooks("08")
 
 
 def test_the_work_that_is_checked_is_that_of_the_packages_table() -> None:

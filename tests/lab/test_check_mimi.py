@@ -7,7 +7,7 @@ from torch.nn.functional import cosine_similarity
 from minimoshi.lab import check
 from minimoshi.lab.check.core import NOT_TRIED, RIGHT
 from minimoshi.lab.check.mimi import encoders
-from tests.exercises import assert_named, assert_right, of_notebooks
+from tests.exercises import ExerciseTests
 
 FRAME = 1920
 
@@ -75,25 +75,14 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize("name", SOLUTIONS)
-@pytest.mark.parametrize("seed", [0, 7])
-def test_solutions_are_right(name: str, seed: int) -> None:
-    assert_right(name, SOLUTIONS[name], seed)
-
-
-@pytest.mark.parametrize(("name", "answer", "said"), MISTAKES, ids=lambda value: str(value)[:24])
-def test_mistakes_are_named_and_answered_with_a_hint(name: str, answer: object, said: str) -> None:
-    assert_named(name, answer, said)
+class TestExercises(ExerciseTests):
+    notebooks, solutions, mistakes = ("06",), SOLUTIONS, MISTAKES
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)
 def test_a_stub_is_not_tried(name: str) -> None:
     stub = dict.fromkeys(ANSWERS, ...) if name == "without_distillation" else lambda *given: ...
     assert check.EXERCISES[name].verdict(stub).state == NOT_TRIED
-
-
-def test_every_exercise_of_the_notebook_has_a_solution_here() -> None:
-    assert set(SOLUTIONS) == of_notebooks("06")
 
 
 def test_answers_may_be_written_as_people_write_them() -> None:

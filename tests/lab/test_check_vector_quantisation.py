@@ -6,7 +6,7 @@ from torch.nn.functional import one_hot
 
 from minimoshi.lab import check
 from minimoshi.lab.check.core import NOT_TRIED, RIGHT
-from tests.exercises import assert_named, assert_right, of_notebooks
+from tests.exercises import ExerciseTests
 
 
 def differences(points, codes):
@@ -85,26 +85,16 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize("name", SOLUTIONS)
-@pytest.mark.parametrize("seed", [0, 7, 123])
-def test_solutions_are_right(name: str, seed: int) -> None:
-    assert_right(name, SOLUTIONS[name], seed)
+class TestExercises(ExerciseTests):
+    notebooks, solutions, mistakes = ("05",), SOLUTIONS, MISTAKES
+    seeds = (0, 7, 123)
 
 
 def test_the_way_without_a_large_difference_is_right_too() -> None:
     assert check.nearest_code.verdict(nearest_by_product).state == RIGHT
 
 
-@pytest.mark.parametrize(("name", "answer", "said"), MISTAKES)
-def test_mistakes_are_named_and_answered_with_a_hint(name: str, answer: object, said: str) -> None:
-    assert_named(name, answer, said)
-
-
 @pytest.mark.parametrize("name", SOLUTIONS)
 def test_a_stub_is_not_tried(name: str) -> None:
     for stub in (lambda *given: ..., lambda *given: (..., ...)):
         assert check.EXERCISES[name].verdict(stub).state == NOT_TRIED
-
-
-def test_every_exercise_of_the_notebook_has_a_solution_here() -> None:
-    assert set(SOLUTIONS) == of_notebooks("05")
