@@ -208,8 +208,10 @@ class MoshiTraining:
         chance = torch.rand((len(inputs), 1, inputs.shape[2]), generator=generator).to(inputs.device)
         own = inputs[:, 1 : 1 + dep_q]
         inputs[:, 1 : 1 + dep_q] = own.where(chance >= recipe.own_drop, ZERO_TOKEN)
-        if config.n_user and recipe.user_noise:
+        if config.n_user and (recipe.user_noise or recipe.user_drop):
             user = inputs[:, 1 + dep_q :]
+            chance = torch.rand((len(inputs), 1, inputs.shape[2]), generator=generator).to(inputs.device)
+            user = user.where(chance >= recipe.user_drop, ZERO_TOKEN)
             chance = torch.rand(user.shape, generator=generator).to(inputs.device)
             other = torch.randint(config.card, user.shape, generator=generator).to(inputs.device)
             inputs[:, 1 + dep_q :] = user.where((chance >= recipe.user_noise) | (user < 0), other)

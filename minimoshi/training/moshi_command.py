@@ -19,7 +19,7 @@ HELD_OUT = 2  # batches of episodes to check with
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser, "tiny, paper", STAGES, 250, "generator (default RUN_DIR/generator)")
-    parser.add_argument("--users", type=int, default=120, help="voices that talk to Moshi (default 120)")
+    parser.add_argument("--users", type=int, default=300, help="voices that talk to Moshi (default 300)")
     parser.add_argument("--codec", default="tiny", help="a shipped name or a folder (default tiny)")
     parser.add_argument("--tokenizer", default="tiny", help="a shipped name or a folder (default tiny)")
     parser.add_argument("--tensorboard", action="store_true", help="write event files as well")
@@ -50,16 +50,19 @@ def _codes(options: argparse.Namespace, recipe: MoshiRecipe, folder) -> None:
 
 def training(options: argparse.Namespace, recipe: MoshiRecipe, takes: Path):
     """The training of the stage "dialogue", and batches to check it with."""
-    from ..data.miniworld import EpisodeMaker, GridMaker, Takes
+    from ..data.miniworld import EpisodeMaker, GridMaker, Takes, text_alone
     from ..data.text import conversation
     from ..text import TextTokenizer
     from .moshi import MoshiTraining, collect
 
     tokenizer = TextTokenizer.from_pretrained(options.tokenizer)
-    episodes, grids = EpisodeMaker(Takes(takes)), GridMaker(takes, tokenizer)
+    bank, grids = Takes(takes, splice=recipe.user_splice), GridMaker(takes, tokenizer)
+    heard, read = EpisodeMaker(bank), EpisodeMaker(bank, {"sum": 1.0}, ("speech", "text"))
 
     def source(rng: random.Random, frames: int):
-        return grids(episodes.random(rng, frames), rng)
+        if rng.random() < recipe.text_alone:
+            return text_alone(grids(read.random(rng, frames), rng))
+        return grids(heard.random(rng, frames), rng)
 
     def line(rng: random.Random) -> list[int]:
         return tokenizer.encode(conversation(rng))

@@ -15,7 +15,7 @@ class MoshiRecipe(Recipe):
     preset: str = "tiny"
     start: str | None = None  # a folder with a generator (or "helium:FOLDER", text model only) to begin from
     seed: int = 0
-    steps: int = 14_500
+    steps: int = 20_000
     batch: int = 4  # episodes a step; at equal data small batches learn more here
     frames: int = 240  # of an episode: 19.2 s
 
@@ -25,7 +25,7 @@ class MoshiRecipe(Recipe):
     betas: tuple[float, ...] = (0.9, 0.95)
     weight_decay: float = 0.01
     warm_up: int = 100  # steps
-    decay: float = 0.3  # the rate is constant until this share of the steps is left, then falls to zero in a line
+    decay: float = 0.33  # the rate is constant until this share of the steps is left, then falls to zero in a line
     clip: float = 1.0
     weight_ema: float = 0.999  # running average of the weights, which is what is exported; 0: none
     precision: str = "float32"  # or "bfloat16" (GPU)
@@ -41,7 +41,10 @@ class MoshiRecipe(Recipe):
 
     # what the model is shown
     own_drop: float = 0.15  # how often a frame of Moshi's own past sound is hidden
-    user_noise: float = 0.02  # how often a code of the user is replaced by another
+    user_noise: float = 0.08  # how often a code of the user is replaced by another
+    user_drop: float = 0.05  # how often a frame of the user is hidden
+    user_splice: float = 0.5  # how often a sentence of the user is put together from several takes
+    text_alone: float = 0.1  # share of the episodes whose sound is hidden; these hold the sums kept for text, too
     text_mask: float = 0.0  # how often the text of an episode is hidden altogether (paper's pre-training: 0.3)
     text_delay: float = 0.0  # text is moved by up to this many seconds, either way (paper's pre-training: 0.6)
     depth_active: float = 0.3  # share of the frames in which Moshi speaks that the depth transformer learns from
@@ -51,7 +54,8 @@ class MoshiRecipe(Recipe):
     def __post_init__(self) -> None:
         _ = self.model
         self._require(min(self.steps, self.batch, self.frames) >= 1, "steps, batch and frames must be at least 1")
-        for name in ("own_drop", "user_noise", "text_mask", "depth_active", "depth_silent", "text_only", "decay"):
+        hidden = "own_drop user_noise user_drop user_splice text_alone text_mask"
+        for name in [*hidden.split(), "depth_active", "depth_silent", "text_only", "decay"]:
             self._require(0 <= getattr(self, name) <= 1, f"{name} is a share from 0 to 1, got {getattr(self, name)}")
         self._require(self.depth_active + self.depth_silent > 0 or not self.audio, "no frame is left for the depth")
         self._require(

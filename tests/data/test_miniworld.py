@@ -20,11 +20,12 @@ from minimoshi.data.miniworld import (
     script,
     skills,
     split_of,
+    text_alone,
     text_line,
     vocabulary,
 )
 from minimoshi.data.voices import SAMPLE_RATE, Span, Speech
-from minimoshi.moshi.grid import text_row
+from minimoshi.moshi.grid import ZERO_TOKEN, text_row
 
 SOME = {"sum": 0.3, "count": 0.1, "stop": 0.2, "murmur": 0.2, "repeat": 0.2}
 ASKED = [s for s in skills.user_says() if not s.text.startswith("what is")] + [Say("what is one plus two")]
@@ -101,7 +102,19 @@ def test_splits_are_shares_and_hold_in_scripts():
         for e in script(rng, 4):
             asked = [e] if e.skill != "question" else [Exchange(e.slots[1], e.slots[2:], e.user, e.answer)]
             assert all(x.split == "speech" for x in asked)
+    assert all(split_of(skill, tuple(slots)) == "speech" for skill, *slots in skills.SHOWN)
     assert split_of("sum", ("one", "plus", "two")) == split_of("sum", ("one", "plus", "two"))
+
+
+def test_nobody_is_asked_for_a_name_that_they_could_not_tell():
+    rng, told = random.Random(0), False
+    for _ in range(50):
+        found = script(rng, 8, can_ask=lambda e: e.skill in ("recall", "murmur") or "anna" in e.slots)
+        names = [e.slots for e in found if e.skill == "name"]
+        assert set(names) <= {("anna",)}
+        assert {e.slots for e in found if e.skill == "recall"} <= {("anna",), ("",)}
+        told |= bool(names)
+    assert told and script(rng, 5, can_ask=lambda e: False) == []
 
 
 def test_a_name_is_remembered_and_an_unknown_one_admitted():
@@ -225,7 +238,55 @@ def test_an_answer_is_spliced_from_takes_of_other_answers(maker):
         maker.takes.moshi(rng, "greeting", "hello")
 
 
+def test_a_users_sentence_is_spliced_only_where_that_is_wanted(folder):
+    rng, says = random.Random(0), [Say(f"what comes after {number}") for number in skills.DIGITS[1:]]
+    whole, spliced = Takes(folder), Takes(folder, splice=1.0)
+    assert {len(whole.user(rng, "user-000", say)[0]) for say in says} == {1}
+    sources = set()
+    for _ in range(50):
+        say = rng.choice(says)
+        segments, words = spliced.user(rng, "user-000", say)
+        assert [w.label for w in words] == say.text.split()
+        assert all(a.end <= b.start + 1e-6 for a, b in zip(words, words[1:], strict=False))
+        assert {s.take.speaker for s in segments} == {"user-000"}
+        assert all(w.label in s.take.text for w, s in zip(words, segments, strict=True))
+        sources.add(tuple(s.take.text for s in segments))
+    assert len(sources) > len(says) + 3
+    segments, _ = spliced.user(rng, "user-000", Say("how do i sound", "high"))
+    assert len(segments) == 1  # a manner is heard in the whole sentence
+
+
+def test_words_that_were_said_make_a_sentence_that_was_not(folder):
+    rng, whole, spliced = random.Random(0), Takes(folder), Takes(folder, splice=0.5)
+    new = Exchange("x", (), (Say("what comes is the"),), "okay")
+    unheard = Exchange("x", (), (Say("what is nine plus nine"),), "okay")
+    for takes in (whole, spliced):
+        takes.said["user-000"].pop(Say("what comes after three"))
+    assert not whole.can_ask("user-000", new) and not spliced.can_ask("user-000", new)
+    again = Exchange("x", (), (Say("what comes after three"),), "okay")
+    assert not whole.can_ask("user-000", again) and spliced.can_ask("user-000", again)
+    assert not spliced.can_ask("user-000", unheard)
+    assert [w.label for w in spliced.user(rng, "user-000", again.user[0])[1]] == "what comes after three".split()
+    with pytest.raises(ValueError, match="has never said"):
+        spliced.user(rng, "user-000", unheard.user[0])
+
+
+def test_users_of_training_differ_in_what_they_say():
+    says = [bank.some_says(random.Random(n)) for n in range(40)]
+    assert all(Say("stop") in s and Say("seven") in s for s in says)
+    assert {s for said in says for s in said} == set(skills.user_says())
+    assert 40 < sum(map(len, says)) / len(says) < 90
+
+
 # --------------------------------------------------------------------------------------------------- grids
+
+
+def test_text_alone_keeps_the_words_and_their_times(folder, maker):
+    make, rng = GridMaker(folder, TextTokenizer.from_pretrained("tiny")), random.Random(0)
+    grid = make(maker.random(rng, 100, silent=0.0), rng)
+    bare = text_alone(grid)
+    assert torch.equal(bare.codes[0], grid.codes[0]) and (bare.codes[1:] == ZERO_TOKEN).all()
+    assert not bare.heard.any() and not bare.speaking.any() and grid.speaking.any()
 
 
 def test_a_grid_says_what_was_placed(folder, maker):

@@ -75,7 +75,7 @@ def test_its_losses_are_those_of_the_generators_own_forward():
 
 
 def test_hidden_frames_are_hidden_from_the_input_alone():
-    made = toy(own_drop=1.0, user_noise=0.0)
+    made = toy(own_drop=1.0, user_noise=0.0, user_drop=0.0)
     codes = collect([echo(random.Random(0), FRAMES)]).codes
     shown = made._disturbed(codes, torch.Generator().manual_seed(0))
     assert (shown[:, 1:9] == ZERO_TOKEN).all()

@@ -10,7 +10,7 @@ From script to tokens, one file each:
 """
 
 from .episodes import Episode, EpisodeMaker, Placed, Takes
-from .grids import Grid, GridMaker
+from .grids import Grid, GridMaker, text_alone
 from .skills import SKILLS, Exchange, Say, exchange, script, split_of, text_line, vocabulary
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "exchange",
     "script",
     "split_of",
+    "text_alone",
     "text_line",
     "vocabulary",
 ]

@@ -78,11 +78,14 @@ class Take:
 
 
 def random_user(rng: random.Random, name: str) -> User:
-    """A user of training. Most are hibari's random speakers, a third have one of flite's voices."""
-    if rng.random() < 0.7:
+    """A user of training. Most are hibari's random speakers, others have voices of other makers, faster or slower."""
+    kind, rate = rng.random(), math.exp(rng.uniform(-0.15, 0.15))
+    if kind < 0.6:
         voice, rate = random_speaker(rng, 0.55, 1.35), 1.0
+    elif kind < 0.9:
+        voice = f"flite:{rng.choice(('slt', 'rms', 'kal16'))}"
     else:
-        voice, rate = f"flite:{rng.choice(('slt', 'rms', 'kal16'))}", math.exp(rng.uniform(-0.15, 0.15))
+        voice = "piper:joe"
     wild = rng.random() < 0.15
     gain = rng.uniform(-24, 15) if wild else min(6.0, max(-12.0, rng.gauss(0, 4)))
     room = (rng.uniform(0.1, 0.4), rng.uniform(-20, -8)) if rng.random() < 0.2 else None
@@ -180,9 +183,12 @@ def add_takes(folder: str | Path, user: User, takes: Iterable[tuple[Say, Speech]
 
 
 def record_moshi(
-    folder: str | Path, seed: int = 0, takes: int = _TAKES, splits: tuple[Split, ...] = ("speech",)
+    folder: str | Path, seed: int = 0, takes: int = _TAKES, splits: tuple[Split, ...] = ("speech", "text")
 ) -> None:
-    """Let Moshi say every answer several times, a little faster or slower each time."""
+    """Let Moshi say every answer several times, a little faster or slower each time.
+
+    The sums kept for text are among them, for their words' times; nobody ever asks for them where sound is learnt.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / f"{MOSHI}.jsonl").exists():
@@ -203,13 +209,26 @@ def _moshi_take(text: str, speed: float) -> Speech:
     return trim(open_voice(f"hibari:speed={speed:.3f}")(text))
 
 
-def record_bank(folder: str | Path, users: int, seed: int = 0, share: float = 0.6) -> None:
-    """Moshi and `users` users of training; each says all short things and a `share` of the questions."""
+def some_says(rng: random.Random) -> list[Say]:
+    """What one of many users of training says: all short things, a part of the questions, few of the sums."""
+    shares = {"sum": 0.12, "short": 1.0, "other": 0.4}
+    found = []
+    for say in user_says():
+        words = say.text.split()
+        sums = "plus" in words or "minus" in words
+        short = len(words) == 1 or say.text in ("repeat after me", "what is my name")
+        kind = "sum" if sums else "short" if short else "other"
+        if rng.random() < shares[kind]:
+            found.append(say)
+    return found
+
+
+def record_bank(folder: str | Path, users: int, seed: int = 0) -> None:
+    """Moshi and `users` users of training, who say `some_says` each: many voices teach more than many sentences."""
     record_moshi(folder, seed)
     for number in tqdm(range(users), desc="users"):
         rng = random.Random(f"{seed}/{number}")
-        says = [s for s in user_says() if not s.text.startswith("what is") or rng.random() < share]
-        record_user(folder, random_user(rng, f"user-{number:03d}"), says)
+        record_user(folder, random_user(rng, f"user-{number:03d}"), some_says(rng))
 
 
 # ------------------------------------------------------------------------------------------------- encoding

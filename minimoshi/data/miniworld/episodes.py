@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from .skills import SKILLS, Exchange, Say, Split, script
 SECONDS = FRAME / SAMPLE_RATE  # of a frame
 _GAPS = ((2, 3, 4), (0.5, 0.35, 0.15))  # frames from the user's last sound to Moshi's first
 _STOP_AFTER = ((2, 3, 4), (0.4, 0.4, 0.2))  # frames from the end of "stop" to Moshi's silence
-_SWITCH = 0.6  # how often an answer goes on with another take at a word's beginning, where that can be done unheard
+_SWITCH = 0.6  # how often a sentence goes on with another take at a word's beginning, where that can be done unheard
+_SEAM = 0.025  # seconds by which a word of a user may begin beside the edge of a frame, to be cut there
 _OVERLAP = 0.1  # how often the user speaks a little before Moshi has ended
 
 
@@ -76,35 +77,64 @@ class Episode:
 
 
 class Takes:
-    """The takes of a bank, ready to be drawn. Raises ValueError for what nobody has said."""
+    """The takes of a bank, ready to be drawn. Raises ValueError for what nobody has said.
 
-    def __init__(self, folder: str | Path, users: Sequence[str] | None = None):
-        self.folder = Path(folder)
+    splice: how often a user's sentence is put together word by word from several of their takes, as Moshi's answers
+    always are. A model that hears the same few takes over and over learns these by heart instead of the words.
+    """
+
+    def __init__(self, folder: str | Path, users: Sequence[str] | None = None, splice: float = 0.0):
+        self.folder, self.splice = Path(folder), splice
         self.users: dict[str, User] = {}
         self.said: dict[str, dict[Say, list[Take]]] = {}
-        for name in users or speakers(folder):
-            self.users[name], takes = read_takes(folder, name)
-            self.said[name] = defaultdict(list)
-            for take in takes:
-                self.said[name][Say(take.text, take.manner)].append(take)
         self.answers: dict[str, list[Take]] = defaultdict(list)
-        self.words: dict[tuple[str, str, int, bool], list[Take]] = defaultdict(list)
+        self.words: dict[Hashable, list[Take]] = defaultdict(list)
+        for name in users or speakers(folder):
+            self.add_user(name)
+        own: dict[Hashable, list[Take]] = defaultdict(list)
         for take in read_takes(folder, MOSHI)[1]:
             self.answers[take.text].append(take)
             for index in range(len(take.words)):
-                self.words[_key_in(take, index)].append(take)
-        for key, takes in self.words.items():
+                own[_key_in(take, index)].append(take)
+        for key, takes in own.items():
             clean = [t for t in takes if _between_words(t, key[2])]
             self.words[key] = [t for t in clean if _between_words(t, key[2] + 1)] or clean or takes
 
-    def user(self, rng: random.Random, name: str, say: Say) -> Take:
+    def add_user(self, name: str) -> None:
+        """Read a user's takes from the bank."""
+        self.users[name], takes = read_takes(self.folder, name)
+        self.said[name] = defaultdict(list)
+        spoken: dict[Hashable, list[Take]] = defaultdict(list)
+        for take in takes:
+            self.said[name][Say(take.text, take.manner)].append(take)
+            for index in range(0 if take.manner else len(take.words)):
+                spoken[_user_key_in(take, index)].append(take)
+        for key, some in spoken.items():
+            self.words[key] = [t for t in some if _near_edge(t, key[2])] or some
+
+    def user(self, rng: random.Random, name: str, say: Say) -> tuple[list[Segment], list[Span]]:
+        """Something a user says, and its words' times from its first frame on."""
         takes = self.said[name].get(say)
-        if not takes:
+        if takes and (say.manner or rng.random() >= self.splice):
+            take = rng.choice(takes)
+            return [_whole(take)], list(take.words)
+        labels = say.text.split()
+        keys = [_user_key(name, label, index, len(labels)) for index, label in enumerate(labels)]
+        if say.manner or not all(self.words.get(key) for key in keys):
             raise ValueError(f"{name} has never said {say.text!r} {say.manner}".rstrip())
-        return rng.choice(takes)
+        take = rng.choice(takes) if takes else None
+        return self._spliced(rng, take, labels, keys, _user_key_in, _near_edge, _nearest_frame)
 
     def can_ask(self, name: str, exchange: Exchange) -> bool:
-        return all(say in self.said[name] for say in (*exchange.user, *filter(None, [exchange.breaks])))
+        """Whether the user has said all of it; with `splice`, its words, which can be put together, are enough."""
+        return all(self._can_say(name, say) for say in (*exchange.user, *filter(None, [exchange.breaks])))
+
+    def _can_say(self, name: str, say: Say) -> bool:
+        if say in self.said[name]:
+            return True
+        labels = say.text.split()
+        keys = (_user_key(name, label, index, len(labels)) for index, label in enumerate(labels))
+        return bool(self.splice) and not say.manner and all(self.words.get(key) for key in keys)
 
     def moshi(self, rng: random.Random, skill: str, text: str) -> tuple[list[Segment], list[Span]]:
         """An answer put together word by word from many takes, and its words' times from its first frame on.
@@ -114,21 +144,37 @@ class Takes:
         """
         labels = text.split()
         whole = self.answers.get(text)
+        keys = [_key(skill, label, index, len(labels)) for index, label in enumerate(labels)]
+        for index, key in enumerate(keys):
+            if not whole and not self.words.get(key):
+                raise ValueError(
+                    f"Moshi has never said {labels[index]!r} at place {index + 1} of an answer like {text!r}"
+                )
         take = rng.choice(whole) if whole else None
+        return self._spliced(rng, take, labels, keys, _key_in, _between_words, _word_frame)
+
+    def _spliced(
+        self,
+        rng: random.Random,
+        take: Take | None,
+        labels: list[str],
+        keys: list[Hashable],
+        key_in: Callable[[Take, int], Hashable],
+        can_cut: Callable[[Take, int], bool],
+        cut: Callable[[Take, int], int],
+    ) -> tuple[list[Segment], list[Span]]:
+        """Words one after the other from `take` or, from where it does not go on or by chance, from others."""
         segments, words, at = [], [], 0
         for index, label in enumerate(labels):
-            wanted = _key(skill, label, index, len(labels))
-            goes_on = take is not None and index < len(take.words) and wanted == _key_in(take, index)
-            if not goes_on or (index and _between_words(take, index) and rng.random() < _SWITCH):
-                if not self.words.get(wanted):
-                    raise ValueError(f"Moshi has never said {label!r} at place {index + 1} of an answer like {text!r}")
-                take = rng.choice(self.words[wanted])
-            first = 0 if index == 0 else _frame(take.words[index].start)
-            stop = take.frames if index + 1 == len(labels) else _frame(take.words[index + 1].start)
+            goes_on = take is not None and index < len(take.words) and keys[index] == key_in(take, index)
+            if not goes_on or (index and can_cut(take, index) and rng.random() < _SWITCH):
+                take = rng.choice(self.words[keys[index]])
+            first = 0 if index == 0 else cut(take, index)
+            stop = take.frames if index + 1 == len(labels) else cut(take, index + 1)
             shift = (at - first) * SECONDS
-            start = take.words[index].start + shift
+            start = max(0.0, take.words[index].start + shift)
             if words:  # a splice at a frame's edge may cut off a word's end
-                words[-1] = replace(words[-1], end=min(words[-1].end, start))
+                words[-1] = replace(words[-1], end=max(words[-1].start, min(words[-1].end, start)))
             words.append(Span(label, start, take.words[index].end + shift))
             segments.append(Segment(take, first, max(first + 1, stop)))
             at += segments[-1].stop - first
@@ -139,6 +185,16 @@ def _frame(seconds: float) -> int:
     return int(seconds / SECONDS + 1e-3)
 
 
+def _word_frame(take: Take, index: int) -> int:
+    """The frame in which a word begins."""
+    return _frame(take.words[index].start)
+
+
+def _nearest_frame(take: Take, index: int) -> int:
+    """The frame at whose edge, more or less, a word begins."""
+    return round(take.words[index].start / SECONDS)
+
+
 def _between_words(take: Take, index: int) -> bool:
     """Whether a cut in front of word `index`, at the beginning of its frame, leaves the word before it whole.
 
@@ -146,7 +202,18 @@ def _between_words(take: Take, index: int) -> bool:
     """
     if not 0 < index < len(take.words):
         return True
-    return take.words[index - 1].end <= _frame(take.words[index].start) * SECONDS + 0.01
+    return take.words[index - 1].end <= _word_frame(take, index) * SECONDS + 0.01
+
+
+def _near_edge(take: Take, index: int) -> bool:
+    """Whether word `index` begins, and the one before it ends, close enough to the edge of a frame to be cut there.
+
+    Less strict than `_between_words`: nobody listens to users in training, and most people leave no gap between words.
+    """
+    if not 0 < index < len(take.words):
+        return True
+    edge = _nearest_frame(take, index) * SECONDS
+    return abs(take.words[index].start - edge) <= _SEAM and take.words[index - 1].end <= edge + _SEAM
 
 
 def _key(skill: str, label: str, index: int, length: int) -> tuple[str, str, int, bool]:
@@ -156,6 +223,18 @@ def _key(skill: str, label: str, index: int, length: int) -> tuple[str, str, int
 
 def _key_in(take: Take, index: int) -> tuple[str, str, int, bool]:
     return _key(take.skill, take.words[index].label, index, len(take.words))
+
+
+def _user_key(name: str, label: str, index: int, length: int) -> tuple[str, str, int, int]:
+    return name, label, index, length
+
+
+def _user_key_in(take: Take, index: int) -> tuple[str, str, int, int]:
+    return _user_key(take.speaker, take.words[index].label, index, len(take.words))
+
+
+def _whole(take: Take) -> Segment:
+    return Segment(take, 0, take.frames)
 
 
 class EpisodeMaker:
@@ -170,11 +249,8 @@ class EpisodeMaker:
         episode = Episode(frames, self.takes.users[name])
         if rng.random() < silent:
             return episode
-        exchanges = script(rng, 12, self.skills, self.splits)
         at = rng.randint(4, 16)
-        for exchange in exchanges:
-            if not self.takes.can_ask(name, exchange):
-                continue
+        for exchange in script(rng, 12, self.skills, self.splits, lambda e: self.takes.can_ask(name, e)):
             before = len(episode.placed), len(episode.marks)
             at = self._add(rng, episode, name, exchange, at)
             if at > frames:
@@ -215,7 +291,7 @@ class EpisodeMaker:
                 silence = rng.randint(8, 19) if number > 1 else rng.randint(3, 8)
                 pauses.append((at, at + silence - 1))
                 at += silence
-            placed = self._place(episode, "user", at, [_whole(self.takes.user(rng, name, say))])
+            placed = self._place(episode, "user", at, *self.takes.user(rng, name, say))
             at = placed.last + 1
         return Mark(exchange, placed.last, start, (0, 0), pauses=pauses[1:]), placed
 
@@ -227,9 +303,10 @@ class EpisodeMaker:
     def _break_in(self, rng: random.Random, episode: Episode, name: str, mark: Mark, count: Placed) -> None:
         """The user speaks while Moshi counts; Moshi stops and answers, or goes on."""
         exchange = mark.exchange
-        take = self.takes.user(rng, name, exchange.breaks)
-        earliest, latest = count.start + 6, max(count.start + 7, count.last - (take.last + 8 if exchange.stops else 8))
-        said = self._place(episode, "user", rng.randint(earliest, latest), [_whole(take)])
+        segments, words = self.takes.user(rng, name, exchange.breaks)
+        length = sum(s.stop - s.first for s in segments)
+        earliest, latest = count.start + 6, max(count.start + 7, count.last - (length + 6 if exchange.stops else 8))
+        said = self._place(episode, "user", rng.randint(earliest, latest), segments, words)
         mark.broken = (said.start, said.last)
         if not exchange.stops:
             return
@@ -245,9 +322,8 @@ class EpisodeMaker:
 
     @staticmethod
     def _place(
-        episode: Episode, speaker: str, start: int, segments: list[Segment], words: list[Span] | None = None
+        episode: Episode, speaker: str, start: int, segments: list[Segment], words: list[Span]
     ) -> Placed:
-        words = list(segments[0].take.words) if words is None else words
         shift = start * SECONDS
         length = sum(s.stop - s.first for s in segments)
         final = segments[-1]
@@ -257,10 +333,6 @@ class EpisodeMaker:
         )
         episode.placed.append(placed)
         return placed
-
-
-def _whole(take: Take) -> Segment:
-    return Segment(take, 0, take.frames)
 
 
 def _cut(placed: Placed, frame: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...moshi.grid import text_row
+from ...moshi.grid import ZERO_TOKEN, text_row
 from ...text import TextTokenizer
 from .bank import MOSHI, NOISE_DB
 from .episodes import SECONDS, Episode, Placed
@@ -68,6 +68,16 @@ class GridMaker:
                 if end < episode.frames:
                     row[end] = 1 + self.words[word.label]
         return row
+
+
+def text_alone(grid: Grid) -> Grid:
+    """The same conversation without its sound: what Moshi's text says when, and nothing else.
+
+    This is how combinations that are never heard in training can still be known.
+    """
+    codes = torch.full_like(grid.codes, ZERO_TOKEN)
+    codes[0] = grid.codes[0]
+    return Grid(codes, torch.zeros_like(grid.heard), torch.zeros_like(grid.speaking))
 
 
 def _write(rows: np.ndarray, placed: Placed) -> None:
