@@ -78,14 +78,12 @@ class Take:
 
 
 def random_user(rng: random.Random, name: str) -> User:
-    """A user of training. Most are hibari's random speakers, others have voices of other makers, faster or slower."""
+    """A user of training. Most are hibari's random speakers, others have one of flite's voices, faster or slower."""
     kind, rate = rng.random(), math.exp(rng.uniform(-0.15, 0.15))
     if kind < 0.6:
         voice, rate = random_speaker(rng, 0.55, 1.35), 1.0
-    elif kind < 0.9:
-        voice = f"flite:{rng.choice(('slt', 'rms', 'kal16'))}"
     else:
-        voice = "piper:joe"
+        voice = f"flite:{rng.choice(('slt', 'rms', 'kal16'))}"
     wild = rng.random() < 0.15
     gain = rng.uniform(-24, 15) if wild else min(6.0, max(-12.0, rng.gauss(0, 4)))
     room = (rng.uniform(0.1, 0.4), rng.uniform(-20, -8)) if rng.random() < 0.2 else None
