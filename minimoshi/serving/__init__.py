@@ -4,4 +4,5 @@
 * `opus`: frames of sound to Ogg-Opus pages and back, as a stream.
 * `engine`: one thread that moves all conversations, several in one step.
 * `server`: HTTP and WebSocket around it, with its limits; `client`: the other end, for files and for load.
+* `widget`: the same in a notebook, with the kernel as server.
 """

@@ -61,7 +61,7 @@ class Server:
         self.engine, self.name, self.token, self.origins = engine, name, token, origins
         self.limits = limits or Limits()
         self.sockets = 0
-        self.assets, self.samples = _files("assets"), _files("samples")
+        self.assets, self.samples = package_files("assets"), package_files("samples")
         self.questions = json.loads(self.samples.pop("samples.json", b"[]"))
 
     def application(self) -> web.Application:
@@ -287,7 +287,7 @@ class _Pace:
             raise Refused(WSCloseCode.POLICY_VIOLATION, f"more than {self.rate:g} messages a second")
 
 
-def _files(folder: str) -> dict[str, bytes]:
+def package_files(folder: str) -> dict[str, bytes]:
     """All files of a folder of this package, by name."""
     root = resources.files(__package__) / folder
     return {item.name: item.read_bytes() for item in root.iterdir() if item.is_file()} if root.is_dir() else {}

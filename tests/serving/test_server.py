@@ -247,9 +247,9 @@ def test_a_certificate_is_made_once_and_half_of_one_is_refused(tmp_path):
 
 
 def test_the_questions_that_ship_are_described():
-    from minimoshi.serving.server import _files
+    from minimoshi.serving.server import package_files
 
-    files = _files("samples")
+    files = package_files("samples")
     rows = json.loads(files["samples.json"])
     assert {row["file"] for row in rows} | {"samples.json"} == set(files)
     assert all(row["text"] and row["name"] for row in rows)

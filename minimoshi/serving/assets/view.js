@@ -82,6 +82,7 @@ export class View {
   #info;
   #line = null; // the paragraph that Moshi's words go to
   #lineEnd = 0; // when its last piece was said
+  #clock;
 
   /** `info`: {server, token, token_needed, samples: [{text, url}]}. */
   constructor(root, conversation, info) {
@@ -97,7 +98,11 @@ export class View {
     for (const name of ["state", "microphone", "begin", "piece", "question", "sampling", "notice"]) {
       conversation.addEventListener(name, (event) => this[`on_${name}`](event.detail));
     }
-    setInterval(() => conversation.state === "talking" && this.#numbers(), 500);
+    this.#clock = setInterval(() => conversation.state === "talking" && this.#numbers(), 500);
+  }
+
+  close() {
+    clearInterval(this.#clock);
   }
 
   /** A key that was pressed anywhere on the page: space mutes. */
