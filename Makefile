@@ -42,7 +42,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.stamp: $(SETUP) | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (a few minutes the first time) ..."
-	$(PIP) -c constraints.txt -e .
+	$(PIP) -c constraints.txt -e ".[serve]"
 	@touch $@
 
 $(VENV)/.stamp-test: $(SETUP) tests/parity/requirements.txt | $(VENV)/bin/python
