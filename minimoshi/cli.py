@@ -1,4 +1,4 @@
-"""The command line: `minimoshi talk`, `codec`, `train`, `evaluate`, `data`, `info`, `doctor`, `bench`, `start`.
+"""The command line: `minimoshi talk`, `say`, `transcribe`, `codec`, `train`, `evaluate`, `data`, `serve`, and more.
 
 A wrong input ends with one line that says what to do and exit status 2; nothing that exists is overwritten unasked.
 """
@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 
@@ -71,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     say.add_argument("--model", default="tiny", help="a shipped name or a folder (default tiny)")
     say.add_argument("--force", action="store_true", help="overwrite files that exist")
     say.set_defaults(run=_say)
+
+    write = commands.add_parser("transcribe", help="what is said in a recording, word by word with times")
+    write.add_argument("input", metavar="IN", help="speech (WAV, FLAC, OGG, MP3)")
+    write.add_argument("output", metavar="OUT", nargs="?", help="JSON file for the words (default: only the screen)")
+    _file_options(write)
+    write.set_defaults(run=_transcribe)
 
     codec = commands.add_parser("codec", help="speech through the codec and back")
     codec.add_argument("input", metavar="IN")
@@ -196,6 +203,27 @@ def _say(options: argparse.Namespace) -> None:
     spoken = model.say(options.text, seed=options.seed, temperature=options.temperature)
     save_audio(options.output, spoken.stereo[0], force=options.force)
     print(f"{spoken.stereo.shape[1] / model.codec.sample_rate:.1f} s of speech in {options.output}")
+
+
+def _transcribe(options: argparse.Namespace) -> None:
+    import torch
+
+    from .audio import check_writable
+    from .moshi import Transcriber
+
+    output = Path(options.output) if options.output else None
+    if output:
+        check_writable(output, options.force)
+    wav = _read_mono(options)
+    torch.set_num_threads(1)  # small matrices: one thread is the fastest
+    words = Transcriber.from_pretrained(options.model)(wav)
+    for word in words:
+        print(f"{word.start:7.2f} s  {word.text}")
+    if not words:
+        print("(no words)")
+    if output:
+        text = {"text": " ".join(word.text for word in words), "words": [asdict(word) for word in words]}
+        output.write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
 
 
 def _codec(options: argparse.Namespace) -> None:

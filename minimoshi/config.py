@@ -346,6 +346,12 @@ class MoshiConfig(Config):
     def max_delay(self) -> int:
         return max(self.delays)
 
+    def transcriber(self, behind: int) -> MoshiConfig:
+        """The same model without a mouth: it hears one voice and writes it down `behind` frames later."""
+        self._require(behind >= 1, f"text must come at least 1 frame behind the sound, got {behind}")
+        heard = self.n_user or self.n_q
+        return self.replace(depth=None, n_q=heard, delays=(behind, *[0] * heard))
+
 
 # Nested parts by the annotation of their field: `from __future__ import annotations` keeps those as strings.
 _PARTS: dict[Any, type[Config]] = {

@@ -4,6 +4,7 @@ from .depth import DepthTransformer
 from .dialogue import Dialogue, DialogueSession, Frame, FullDuplexDialogueModel
 from .generator import GeneratorOutput, HierarchicalGenerator
 from .stream import GeneratorStream
+from .transcriber import Transcriber
 
 __all__ = [
     "DepthTransformer",
@@ -14,4 +15,5 @@ __all__ = [
     "GeneratorOutput",
     "GeneratorStream",
     "HierarchicalGenerator",
+    "Transcriber",
 ]

@@ -87,7 +87,7 @@ class MoshiTraining:
         self.context = torch.compile(self.generator.context) if recipe.compile else self.generator.context
 
     def _optimiser(self) -> torch.optim.Optimizer:
-        recipe, depth = self.recipe, list(self.generator.audio_model.parameters())
+        recipe, depth = self.recipe, list(getattr(self.generator.audio_model, "parameters", list)())
         inside = {id(p) for p in depth}
         groups = []
         for share, parameters in (
@@ -144,7 +144,7 @@ class MoshiTraining:
     def _text_loss(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
         weights = torch.ones(logits.shape[-1], device=logits.device)
         weights[[PAD_ID, EPAD_ID]] = self.recipe.pad_weight
-        given = target != ZERO_TOKEN
+        given = (target != ZERO_TOKEN) & (target != self.generator.text_model.initial_id)  # a delay leaves a gap
         loss = F.cross_entropy(logits[given].float(), target[given], weights)
         words = given & (target != PAD_ID) & (target != EPAD_ID)
         right = (logits[words].argmax(-1) == target[words]).float().mean()

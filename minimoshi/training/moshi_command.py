@@ -18,7 +18,7 @@ HELD_OUT = 2  # batches of episodes to check with
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_run_arguments(parser, "tiny, paper", STAGES, 250, "generator (default RUN_DIR/generator)")
+    add_run_arguments(parser, ", ".join(MoshiRecipe.RECIPES), STAGES, 250, "generator (default RUN_DIR/generator)")
     parser.add_argument("--users", type=int, default=300, help="voices that talk to Moshi (default 300)")
     parser.add_argument("--codec", default="tiny", help="a shipped name or a folder (default tiny)")
     parser.add_argument("--tokenizer", default="tiny", help="a shipped name or a folder (default tiny)")
@@ -60,6 +60,8 @@ def training(options: argparse.Namespace, recipe: MoshiRecipe, takes: Path):
     heard, read = EpisodeMaker(bank), EpisodeMaker(bank, {"sum": 1.0}, ("speech", "text"))
 
     def source(rng: random.Random, frames: int):
+        if recipe.text_behind:
+            return grids.of_user(heard.random(rng, frames), rng)
         if rng.random() < recipe.text_alone:
             return text_alone(grids(read.random(rng, frames), rng))
         return grids(heard.random(rng, frames), rng)

@@ -13,6 +13,7 @@ class MoshiRecipe(Recipe):
     """One stage of the generator's training. Weights of losses are factors; a weight of 0 leaves the loss out."""
 
     preset: str = "tiny"
+    text_behind: int = 0  # frames; above 0 the model only listens, and writes what users say that much later
     start: str | None = None  # a folder with a generator (or "helium:FOLDER", text model only) to begin from
     seed: int = 0
     steps: int = 20_000
@@ -57,6 +58,10 @@ class MoshiRecipe(Recipe):
         hidden = "own_drop user_noise user_drop user_splice text_alone text_mask"
         for name in [*hidden.split(), "depth_active", "depth_silent", "text_only", "decay"]:
             self._require(0 <= getattr(self, name) <= 1, f"{name} is a share from 0 to 1, got {getattr(self, name)}")
+        self._require(
+            not self.text_behind or not (self.audio or self.hearing),
+            "a model that only listens (text_behind) has no sound to learn and no other hearing: audio=0 hearing=0",
+        )
         self._require(self.depth_active + self.depth_silent > 0 or not self.audio, "no frame is left for the depth")
         self._require(
             self.precision in ("float32", "bfloat16"), f"precision is float32 or bfloat16, got {self.precision!r}"
@@ -64,7 +69,12 @@ class MoshiRecipe(Recipe):
 
     @property
     def model(self) -> MoshiConfig:
-        return MoshiConfig.preset(self.preset)
+        config = MoshiConfig.preset(self.preset)
+        return config.transcriber(self.text_behind) if self.text_behind else config
 
 
-MoshiRecipe.RECIPES = {"tiny": dict(), "paper": dict(semantic_weight=100.0, pad_weight=0.5, text=1.0, hearing=0.0)}
+MoshiRecipe.RECIPES = {
+    "tiny": dict(),
+    "paper": dict(semantic_weight=100.0, pad_weight=0.5, text=1.0, hearing=0.0),
+    "transcriber": dict(text_behind=6, audio=0.0, hearing=0.0, text_alone=0.0, steps=6000),
+}

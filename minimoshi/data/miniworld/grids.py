@@ -55,6 +55,14 @@ class GridMaker:
         codes[0] = text_row(words, self.tokenizer, frames).numpy()
         return Grid(*map(torch.from_numpy, (codes, self._heard(episode), speaking)))
 
+    def of_user(self, episode: Episode, rng: random.Random) -> Grid:
+        """What a transcriber learns from: the user alone, int64 [1 + Q, T], their words beside their sound."""
+        grid = self(episode, rng)
+        spoken = sorted((w.start, w.end, w.label) for placed in episode.of("user") for w in placed.words)
+        text = text_row(((label, (start, end)) for start, end, label in spoken), self.tokenizer, episode.frames)
+        user = grid.codes[1 + len(self.tapes[0]) :]
+        return Grid(torch.cat([text[None], user]), grid.heard, torch.zeros_like(grid.speaking))
+
     def _tape(self, noise: int, frames: int, rng: random.Random) -> np.ndarray:
         tape = self.tapes[noise]
         start = rng.randrange(tape.shape[1])
