@@ -52,9 +52,9 @@ class Transcriber:
         self.codec, self.generator, self.tokenizer = codec, generator, tokenizer
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | os.PathLike = "tiny", codec: str | os.PathLike = "tiny") -> Transcriber:
+    def from_pretrained(cls, name: str | os.PathLike = "tiny", codec: str | os.PathLike = "tiny") -> Transcriber:
         """A shipped name, or a folder with the generator. codec: a name or folder; the tokenizer is the tiny one."""
-        generator = HierarchicalGenerator.from_pretrained(find_folder(name_or_path, "transcriber"))
+        generator = HierarchicalGenerator.from_pretrained(find_folder(name, "transcriber"))
         return cls(MimiAudioCodec.from_pretrained(codec), generator, TextTokenizer.from_pretrained("tiny"))
 
     @property

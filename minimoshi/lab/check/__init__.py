@@ -2,10 +2,12 @@
 
 from .convolutional import losses_by_ear, mystery_losses, receptive_field, spectral_distance, upsample_step
 from .core import EXERCISES, Exercise, Verdict
+from .full_size import first_difference, memory_bytes, official_keys
 from .grids import back, count_steps, leaking_rows, stretch
 from .helium import leaks, parameters, rotate_pairs
 from .hierarchical import frame_work, pair_bits, say_frame
 from .mimi import distillation_loss, latency_ms, look_ahead, swap_rows, without_distillation
+from .monologue import ablate, delays_for, heard_frames, patient_row
 from .sound import alias, aliasing_by_ear, bitrate, frame_count, mystery_clips, stft
 from .start_here import environment, moshi_starts, self_test
 from .streaming import conv_step, is_causal, peek, window_cache
@@ -15,29 +17,36 @@ __all__ = [
     "EXERCISES",
     "Exercise",
     "Verdict",
+    "ablate",
     "alias",
     "aliasing_by_ear",
     "back",
     "bitrate",
     "conv_step",
     "count_steps",
+    "delays_for",
     "distillation_loss",
     "environment",
+    "first_difference",
     "frame_count",
     "frame_work",
     "gradient_step",
+    "heard_frames",
     "is_causal",
     "latency_ms",
     "leaking_rows",
     "leaks",
     "look_ahead",
     "losses_by_ear",
+    "memory_bytes",
     "moshi_starts",
     "mystery_clips",
     "mystery_losses",
     "nearest_code",
+    "official_keys",
     "pair_bits",
     "parameters",
+    "patient_row",
     "peek",
     "receptive_field",
     "rotate_pairs",
