@@ -105,6 +105,13 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("folder", metavar="FOLDER")
     start.set_defaults(run=_start)
 
+    grade = commands.add_parser("grade", help="judge students' notebooks on hidden inputs")
+    grade.add_argument("paths", nargs="+", metavar="PATH", help="notebooks, or students' folders")
+    grade.add_argument("--seed", type=int, help="of the hidden inputs (default: drawn and printed)")
+    grade.add_argument("--out", metavar="FILE", help="marks as .csv or .json")
+    grade.add_argument("--force", action="store_true", help="overwrite FILE")
+    grade.set_defaults(run=_grade)
+
     train = commands.add_parser("train", help="train a model from nothing")
     trained = train.add_subparsers(required=True, metavar="WHAT")
     for name, module, what in (
@@ -303,6 +310,12 @@ def _bench(options: argparse.Namespace) -> None:
     print(f"{options.threads} thread(s) of {result['machine']['processor']}, torch {result['machine']['torch']}")
     if options.json:
         Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def _grade(options: argparse.Namespace) -> None:
+    from .lab.grade import grade  # brings the notebooks' plotting along
+
+    grade(options)
 
 
 def _start(options: argparse.Namespace) -> None:
