@@ -66,7 +66,7 @@ def test_notebooks_are_found_in_a_class_of_folders(tmp_path):
 def test_marks_are_written_for_spreadsheets_and_programs(tmp_path):
     marks = [Mark("ada", "07", "back", "wrong", "=HYPERLINK(1)"), Mark("周", "07", "stretch", "right")]
     write_marks(tmp_path / "m.csv", marks, 3)
-    rows = list(csv.DictReader(open(tmp_path / "m.csv", encoding="utf-8-sig")))
+    rows = list(csv.DictReader((tmp_path / "m.csv").read_text("utf-8-sig").splitlines()))
     assert [row["student"] for row in rows] == ["ada", "周"] and rows[0]["message"] == "'=HYPERLINK(1)"
     write_marks(tmp_path / "m.json", marks, 3)
     assert json.loads((tmp_path / "m.json").read_text("utf-8"))["seed"] == 3
