@@ -2,9 +2,11 @@
 #   make lab     creates .venv when it is missing, installs, opens JupyterLab on the first notebook
 #   make test    the same, then every test and every notebook
 #   make bench   timings per 80 ms frame, beside the official package
+#   make html    the course as web pages in build/html, sounds included
+#   make slides  the course as slides in build/slides
 #   make clean   removes .venv and caches; what you trained in runs/ stays
 #
-# Knobs: PYTHON=python3.12   LAB_ARGS=--no-browser   TEST_ARGS="-k codec"   BENCH_ARGS=...
+# Knobs: PYTHON=python3.12   LAB_ARGS=--no-browser   TEST_ARGS="-k codec"   BENCH_ARGS=...   REVEAL=reveal.js
 #        PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"   (Linux: the small, CPU-only torch)
 
 PYTHON ?= python3
@@ -16,7 +18,7 @@ BENCH_ARGS ?=
 PIP = $(VENV)/bin/python -m pip install --quiet $(PIP_ARGS)
 SETUP = pyproject.toml constraints.txt
 
-.PHONY: lab test bench clean
+.PHONY: lab test bench html slides clean
 
 # Jupyter refuses to run as root (in a container, say) unless told that this is meant.
 lab: $(VENV)/.stamp
@@ -28,6 +30,9 @@ test: $(VENV)/.stamp-test
 
 bench: $(VENV)/.stamp-test
 	$(VENV)/bin/python -m minimoshi bench $(BENCH_ARGS)
+
+html slides: $(VENV)/.stamp
+	$(VENV)/bin/python -m minimoshi.lab.publish $@ build/$@ $(if $(REVEAL),--reveal $(REVEAL))
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build *.egg-info
