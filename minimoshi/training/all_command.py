@@ -1,4 +1,4 @@
-"""`minimoshi train all`: codec, text, dialogue, from an empty folder to a Moshi one can talk to."""
+"""`minimoshi train all`: codec, text, dialogue, transcriber: from an empty folder to a Moshi one can talk to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-dir", required=True, metavar="FOLDER", help="for everything that the run makes")
     parser.add_argument("--preset", default="tiny", choices=["tiny"], help="recipes of all stages (default tiny)")
     parser.add_argument("--human", action="append", default=[], metavar="NAME=FOLDER", help="recordings for the codec")
-    parser.add_argument("--users", type=int, default=120, help="voices that talk to Moshi (default 120)")
+    parser.add_argument("--users", type=int, default=300, help="voices that talk to Moshi (default 300)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
 
 
@@ -22,14 +22,14 @@ def plan(options: argparse.Namespace) -> list[tuple[object, list[str]]]:
     root = Path(options.run_dir)
     common = ["--recipe", options.preset, "--device", options.device]
     human = [part for item in options.human for part in ("--human", item)]
+    speech = ["--users", str(options.users), "--codec", str(root / "codec" / "mimi"), "--tokenizer", str(root / "text")]
+    speech += ["--takes", str(root / "moshi" / "takes")]
+    listener = ["--recipe", "transcriber", "--device", options.device]
     return [
         (codec, ["--run-dir", str(root / "codec"), *common, *human]),
         (helium, ["--run-dir", str(root / "text"), *common]),
-        (
-            moshi_command,
-            ["--run-dir", str(root / "moshi"), *common, "--users", str(options.users)]
-            + ["--codec", str(root / "codec" / "mimi"), "--tokenizer", str(root / "text")],
-        ),
+        (moshi_command, ["--run-dir", str(root / "moshi"), *common, *speech]),
+        (moshi_command, ["--run-dir", str(root / "transcriber"), *listener, *speech]),
     ]
 
 

@@ -20,6 +20,7 @@ HELD_OUT = 2  # batches of episodes to check with
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser, ", ".join(MoshiRecipe.RECIPES), STAGES, 250, "generator (default RUN_DIR/generator)")
     parser.add_argument("--users", type=int, default=300, help="voices that talk to Moshi (default 300)")
+    parser.add_argument("--takes", metavar="FOLDER", help="takes of another run (default: its own, RUN_DIR/takes)")
     parser.add_argument("--codec", default="tiny", help="a shipped name or a folder (default tiny)")
     parser.add_argument("--tokenizer", default="tiny", help="a shipped name or a folder (default tiny)")
     parser.add_argument("--tensorboard", action="store_true", help="write event files as well")
@@ -35,17 +36,21 @@ def run(options: argparse.Namespace) -> None:
         stages[stage](options, recipe, folder)
 
 
+def _bank(options: argparse.Namespace, folder) -> Path:
+    return Path(options.takes) if options.takes else folder.path / "takes"
+
+
 def _takes(options: argparse.Namespace, recipe: MoshiRecipe, folder) -> None:
     from ..data.miniworld.bank import record_bank
 
-    record_bank(folder.path / "takes", options.users, recipe.seed)
+    record_bank(_bank(options, folder), options.users, recipe.seed)
 
 
 def _codes(options: argparse.Namespace, recipe: MoshiRecipe, folder) -> None:
     from ..data.miniworld.bank import encode_bank
     from ..mimi import MimiAudioCodec
 
-    encode_bank(folder.path / "takes", MimiAudioCodec.from_pretrained(options.codec))
+    encode_bank(_bank(options, folder), MimiAudioCodec.from_pretrained(options.codec))
 
 
 def training(options: argparse.Namespace, recipe: MoshiRecipe, takes: Path):
@@ -77,7 +82,7 @@ def training(options: argparse.Namespace, recipe: MoshiRecipe, takes: Path):
 def _dialogue(options: argparse.Namespace, recipe: MoshiRecipe, folder) -> None:
     from .loop import train
 
-    made, held_out = training(options, recipe, folder.path / "takes")
+    made, held_out = training(options, recipe, _bank(options, folder))
     train(
         folder,
         "dialogue",

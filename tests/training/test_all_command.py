@@ -17,10 +17,11 @@ def test_every_part_is_a_command_that_understands_its_arguments(tmp_path):
         own = argparse.ArgumentParser()
         module.add_arguments(own)
         parsed.append(own.parse_args(arguments))
-    codec, text, moshi = parsed
+    codec, text, moshi, transcriber = parsed
     assert codec.human == ["june=somewhere"] and moshi.users == 7
     assert moshi.codec == str(tmp_path / "codec" / "mimi") and moshi.tokenizer == text.run_dir
-    assert len({options.run_dir for options in parsed}) == 3
+    assert transcriber.recipe == "transcriber" and transcriber.takes == moshi.takes  # said and encoded once
+    assert len({options.run_dir for options in parsed}) == 4
 
 
 @pytest.mark.parametrize("command", ["all", "moshi"])
