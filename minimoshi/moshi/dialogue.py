@@ -7,7 +7,7 @@ import gc
 import json
 import os
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ from ..mimi import MimiAudioCodec
 from ..text import TextTokenizer
 from ..text.tokenizer import MODEL, TextStream
 from .generator import HierarchicalGenerator
-from .grid import UNGENERATED, text_row
+from .grid import UNGENERATED
 
 SETTLING = 8  # frames in which the last word of `say` may fade
-FRAMES_PER_WORD = 4  # of words that Moshi is told to say: three a second
+PATIENCE = 9  # frames that Moshi may wait before the next of the words that it is told to say
 
 
 @dataclass
@@ -160,9 +160,12 @@ class FullDuplexDialogueModel(Pretrained, nn.Module):
             raise ValueError("there is nothing to say: the text has no words")
         session = self.session(seed, **sampling)
         session.say(text)
+        silence, frames = torch.zeros(self.codec.frame_size), []
+        while session.batch.saying(0):
+            frames.append(session.step(silence))
         session.batch.forced[0].extend([PAD_ID] * SETTLING)  # and then nothing
-        frames = len(session.batch.forced[0])
-        return session.converse(torch.zeros(frames * self.codec.frame_size))
+        frames += [session.step(silence) for _ in range(SETTLING)]
+        return session.recorded(frames, silence.repeat(len(frames)))
 
     def save_pretrained(self, folder: str | os.PathLike, dtype: torch.dtype | None = None) -> None:
         super().save_pretrained(folder, dtype)
@@ -209,7 +212,10 @@ class DialogueBatch:
         self.codec_state = model.codec.initial_state(batch_size)
         self.stream = model.generator.stream(batch_size, seed=seeds, **sampling)
         self.words = [self._text_stream() for _ in range(batch_size)]
-        self.forced: list[deque[int]] = [deque() for _ in range(batch_size)]  # text tokens to come, of each row
+        # of each row: text tokens to come, frame by frame; then words to say when Moshi is ready for the next one
+        self.forced: list[deque[int]] = [deque() for _ in range(batch_size)]
+        self.script: list[deque[list[int]]] = [deque() for _ in range(batch_size)]
+        self.waited = [0] * batch_size  # frames since the last word of the script began
         self._spend_first_call(None)
 
     def start(self, row: int, seed: int | None = None) -> None:
@@ -219,7 +225,7 @@ class DialogueBatch:
         rows = torch.arange(len(self.words), device=self.stream.device) == row
         self.codec_state.reset(rows)
         self.stream.restart(row, seed)
-        self.words[row], self.forced[row] = self._text_stream(), deque()
+        self.words[row], self.forced[row], self.script[row] = self._text_stream(), deque(), deque()
         self._spend_first_call(rows)
 
     def speak(self, row: int) -> None:
@@ -227,15 +233,21 @@ class DialogueBatch:
         self.forced[row].appendleft(EPAD_ID)
 
     def say(self, row: int, text: str) -> None:
-        """Make these the next words, at the pace of speech; after them Moshi goes on as it likes."""
+        """Make these the next words; when each begins is Moshi's choice. After them it goes on as it likes.
+
+        A word waits until the text that Moshi would say by itself is more than PAD, or PATIENCE frames, so that the
+        words keep the pace of their sound (as in the official synthesiser, arXiv 2509.08753).
+        """
         if self.model.tokenizer is None:
             raise ValueError("this model has no tokenizer; set model.tokenizer = TextTokenizer(path)")
-        words, frame = [], 1  # EPAD comes first
-        for word in text.split():
-            words.append((word, (frame / self.model.codec.frame_rate,) * 2))
-            frame += max(FRAMES_PER_WORD, len(self.model.tokenizer.encode(word)))
+        words = [self.model.tokenizer.encode(word) for word in text.split()]
         if words:
-            self.forced[row].extend(text_row(words, self.model.tokenizer, frame).tolist())
+            self.script[row].extend(words)
+            self.waited[row] = PATIENCE  # begin at once
+
+    def saying(self, row: int) -> bool:
+        """Whether there are still words or tokens that this row was told to say."""
+        return bool(self.forced[row] or self.script[row])
 
     @torch.inference_mode()
     def step(self, pcm: Tensor, active: Tensor | None = None) -> list[Frame | None]:
@@ -274,15 +286,30 @@ class DialogueBatch:
         self.stream.check_active(active)
         return active.to(self.stream.device)
 
-    def _forced_text(self, active: Tensor) -> Tensor | None:
-        """The text tokens that are to come in this frame, int64 [B]; None when no row has one."""
-        rows = [row for row, tokens in enumerate(self.forced) if tokens and active[row]]
+    def _forced_text(self, active: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """What turns the text tokens that were drawn, int64 [B], into those that are to come; None: they stay."""
+        rows = [row for row in range(len(self.words)) if active[row] and self.saying(row)]
         if not rows:
             return None
-        text = torch.full((len(self.forced),), UNGENERATED)
-        for row in rows:
-            text[row] = self.forced[row].popleft()
-        return text.to(self.stream.device)
+
+        def choose(drawn: Tensor) -> Tensor:
+            text = drawn.clone()
+            for row in rows:
+                text[row] = self._next_token(row, int(drawn[row]))
+            return text
+
+        return choose
+
+    def _next_token(self, row: int, drawn: int) -> int:
+        forced, script = self.forced[row], self.script[row]
+        if forced:
+            return forced.popleft()
+        if drawn == PAD_ID and self.waited[row] < PATIENCE:
+            self.waited[row] += 1
+            return PAD_ID
+        self.waited[row] = 0
+        forced.extend(script.popleft())
+        return EPAD_ID if drawn in (PAD_ID, EPAD_ID) else forced.popleft()  # EPAD announces a word after silence
 
     def _frame(self, row: int, voice: Tensor, out: Tensor, user_codes: Tensor) -> Frame:
         token, words = int(out[0]), self.words[row]
@@ -316,15 +343,19 @@ class DialogueSession:
         self.batch.speak(0)
 
     def say(self, text: str) -> None:
-        """Moshi says these words next, at the pace of speech, and then goes on as it likes."""
+        """Moshi says these words next, at its own pace, and then goes on as it likes."""
         self.batch.say(0, text)
 
     def converse(self, user: Tensor, progress: bool = False) -> Dialogue:
         """Step through float [S] of whole frames and keep everything."""
         from tqdm import tqdm
 
+        pieces = user.split(self.model.codec.frame_size)
+        return self.recorded([self.step(pcm) for pcm in tqdm(pieces, unit="frame", disable=not progress)], user)
+
+    def recorded(self, frames: list[Frame], user: Tensor) -> Dialogue:
+        """Frames in order and what the user said meanwhile, float [S], as a Dialogue."""
         size, config = self.model.codec.frame_size, self.model.config
-        frames = [self.step(pcm) for pcm in tqdm(user.split(size), unit="frame", disable=not progress)]
         unknown = torch.full((1 + config.dep_q,), -1)
         columns = [
             torch.cat(

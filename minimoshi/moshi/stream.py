@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ from .grid import UNGENERATED, ZERO_TOKEN
 
 if TYPE_CHECKING:
     from .generator import HierarchicalGenerator
+
+Text = Tensor | Callable[[Tensor], Tensor] | None  # tokens in the place of sampled ones, or what makes them of these
 
 
 @dataclass
@@ -93,7 +95,7 @@ class GeneratorStream:
         self,
         user_codes: Tensor | None = None,
         *,
-        text: Tensor | None = None,
+        text: Text = None,
         audio: Tensor | None = None,
         active: Tensor | None = None,
     ) -> Tensor | None:
@@ -101,7 +103,8 @@ class GeneratorStream:
 
         A row's frames are complete after its first `max_delay` calls: until then it is all UNGENERATED (-2), and where
         no row is complete the answer is None. Rows where `active`, bool [B], is false stand still and are -2 too.
-        `text` [B] or `audio` [B, dep_q] put given tokens in the place of sampled ones, except where they are -2. In a
+        `text` [B] or `audio` [B, dep_q] put given tokens in the place of sampled ones, except where they are -2; `text`
+        may also be a function of the sampled tokens, int64 [B], whose result comes in their place. In a
         model that predicts both speakers, `user_codes` [B, n_q / 2] may be left out; given, they replace predictions.
         """
         self._check_all(user_codes, text, audio, active)
@@ -119,7 +122,7 @@ class GeneratorStream:
         return frame.masked_fill(~complete[:, None], UNGENERATED) if complete.any() else None
 
     def _advance(
-        self, user_codes: Tensor | None, text: Tensor | None, audio: Tensor | None, idle: Tensor | None
+        self, user_codes: Tensor | None, text: Text, audio: Tensor | None, idle: Tensor | None
     ) -> None:
         state, now, dep_q = self.state, self.config.max_delay, self.config.dep_q
         random = state.random if idle is None else [None if idle[i] else own for i, own in enumerate(state.random)]
@@ -139,7 +142,7 @@ class GeneratorStream:
         state.grid[:, : 1 + dep_q, now] = torch.cat([text[:, None], codes], dim=1)
         state.steps += 1
 
-    def _text(self, z: Tensor, given: Tensor | None, random: Random) -> Tensor:
+    def _text(self, z: Tensor, given: Text, random: Random) -> Tensor:
         """Context [B, 1, D] -> the text token of this frame, int64 [B]."""
         options, state = self.sampling, self.state
         logits = self.generator.text_model.head(z)[:, 0]
@@ -147,7 +150,8 @@ class GeneratorStream:
             logits[:, PAD_ID] += options.pad_bonus
         if state.said.numel():
             logits = penalise(logits, state.said, options.repetition_penalty)
-        text = _unless_given(given, sample(logits, options.text_temperature, options.text_top_k, random))
+        drawn = sample(logits, options.text_temperature, options.text_top_k, random)
+        text = given(drawn) if callable(given) else _unless_given(given, drawn)
         if state.said.numel():
             spoken = (text > EPAD_ID) & (text != PAD_ID) & (text < logits.shape[1])
             later = torch.cat([state.said[:, 1:], text[:, None]], dim=1)
@@ -174,12 +178,12 @@ class GeneratorStream:
         return torch.Generator(self.device).manual_seed(int(torch.randint(2**62, ())) if seed is None else seed)
 
     def _check_all(
-        self, user_codes: Tensor | None, text: Tensor | None, audio: Tensor | None, active: Tensor | None
+        self, user_codes: Tensor | None, text: Text, audio: Tensor | None, active: Tensor | None
     ) -> None:
         config, batch = self.config, len(self.state.grid)
         if config.n_user or user_codes is not None and user_codes.numel():
             _check("user codes", user_codes, [batch, self.n_heard], config.card, ZERO_TOKEN)
-        if text is not None:
+        if isinstance(text, Tensor):
             _check("text", text, [batch], config.helium.text_card, UNGENERATED)
         if audio is not None:
             _check("audio", audio, [batch, config.dep_q], config.card, UNGENERATED)
