@@ -39,19 +39,19 @@ LONG_COUNTS = range(7, 11)  # long enough to break in
 
 # How often each skill is drawn. What is hard, or needs two exchanges, gets more than its natural share.
 SKILLS: dict[str, float] = {
-    "greeting": 0.04,
-    "sum": 0.15,
-    "neighbour": 0.07,
-    "opposite": 0.10,
-    "colour": 0.05,
-    "name": 0.08,
-    "recall": 0.10,
-    "count": 0.09,
+    "greeting": 0.03,
+    "sum": 0.13,
+    "neighbour": 0.04,
+    "opposite": 0.17,
+    "colour": 0.07,
+    "name": 0.07,
+    "recall": 0.12,
+    "count": 0.12,
     "stop": 0.09,
-    "question": 0.06,
-    "murmur": 0.08,
-    "repeat": 0.08,
-    "manner": 0.11,
+    "question": 0.05,
+    "murmur": 0.09,
+    "repeat": 0.06,
+    "manner": 0.09,
 }
 SHOWN = (("sum", "three", "plus", "four"), ("sum", "nine", "minus", "five"), ("sum", "two", "plus", "two"))
 HASHED = ("sum", "repeat")  # skills of many combinations, made of words that are all heard elsewhere
