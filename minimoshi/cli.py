@@ -30,7 +30,6 @@ def _parser() -> argparse.ArgumentParser:
     from .data import command as data
     from .evaluation import command as report
     from .evaluation.dialogue import command as behaviour
-    from .sampling import Sampling
     from .serving import command as serving
     from .training import all_command, helium, moshi_command
     from .training import command as training
@@ -49,18 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     talk.add_argument(
         "--silence-after", type=float, default=3.0, metavar="S", help="seconds for Moshi to finish (default 3)"
     )
-    talk.add_argument(
-        "--temperature",
-        type=float,
-        default=Sampling.temperature,
-        help="of the audio tokens; 0 is greedy (default %(default)s)",
-    )
-    talk.add_argument(
-        "--text-temperature",
-        type=float,
-        default=Sampling.text_temperature,
-        help="of the text tokens (default %(default)s)",
-    )
+    talk.add_argument("--temperature", type=float, help="of the audio tokens; 0 is greedy (default: the model's own)")
+    talk.add_argument("--text-temperature", type=float, help="of the text tokens (default: the model's own)")
     _file_options(talk)
     talk.set_defaults(run=_talk)
 
@@ -180,13 +169,10 @@ def _talk(options: argparse.Namespace) -> None:
             f"note: the generator of {options.model!r} is not trained yet: Moshi babbles, everything around it is real"
         )
     started = time.perf_counter()
+    given = {"temperature": options.temperature, "text_temperature": options.text_temperature}
+    sampling = {name: value for name, value in given.items() if value is not None}
     dialogue = model.respond(
-        wav,
-        seed=options.seed,
-        silence_after=options.silence_after,
-        temperature=options.temperature,
-        text_temperature=options.text_temperature,
-        progress=True,
+        wav, seed=options.seed, silence_after=options.silence_after, progress=True, **sampling
     )
     seconds = dialogue.stereo.shape[1] / model.codec.sample_rate
     dialogue.save(output, force=options.force)

@@ -19,6 +19,7 @@ from ..audio import check_writable, save_audio
 from ..checkpoint import Pretrained, shipped_names
 from ..config import EPAD_ID, PAD_ID, SAMPLE_RATE, MoshiConfig
 from ..mimi import MimiAudioCodec
+from ..sampling import Sampling
 from ..text import TextTokenizer
 from ..text.tokenizer import MODEL, TextStream
 from .generator import HierarchicalGenerator
@@ -105,6 +106,11 @@ class FullDuplexDialogueModel(Pretrained, nn.Module):
             raise ValueError(
                 f"the tokenizer has {self.tokenizer.vocab_size} pieces, the generator only {config.helium.text_card}"
             )
+
+    @property
+    def sampling(self) -> Sampling:
+        """How it draws its tokens unless told otherwise."""
+        return self.generator.sampling
 
     def session(self, seed: int | None = None, **sampling: Any) -> DialogueSession:
         """Start a conversation. Sessions are independent; equal seeds and sounds give equal answers.
@@ -197,7 +203,7 @@ class FullDuplexDialogueModel(Pretrained, nn.Module):
         return self.generator._notes()
 
     def _load(self, folder: Path, card: dict[str, Any]) -> None:
-        self.generator.trained = card.get("trained", True)
+        self.generator.read_notes(card)
         super()._load(folder, card)
         if (folder / MODEL).exists():
             self.tokenizer = TextTokenizer(folder / MODEL)

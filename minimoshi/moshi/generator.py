@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ class HierarchicalGenerator(Pretrained, nn.Module):
         )
         self.condition = Condition(config) if config.condition_bins else None
         self.trained = True
+        self.sampling = Sampling()  # how it draws unless told otherwise
         initial = [self.text_model.initial_id] + [config.card] * config.n_q
         self.register_buffer("initial_tokens", torch.tensor(initial), persistent=False)
 
@@ -111,10 +112,11 @@ class HierarchicalGenerator(Pretrained, nn.Module):
     ) -> GeneratorStream:
         """A conversation in progress: `step(user_codes)` once per frame.
 
-        `sampling`: temperature, top_k and the other fields of `Sampling`; temperature 0 is greedy. Each row draws from
+        `sampling`: temperature, top_k and the other fields of `Sampling` (what is not given is as in
+        `self.sampling`, which a trained model brings along); temperature 0 is greedy. Each row draws from
         its own random numbers: a list holds its seed, from a single seed the rows count up.
         """
-        return GeneratorStream(self, batch_size, Sampling(**sampling), seed, condition)
+        return GeneratorStream(self, batch_size, replace(self.sampling, **sampling), seed, condition)
 
     def _check_codes(self, codes: Tensor) -> None:
         streams = self.config.n_q + 1
@@ -137,10 +139,19 @@ class HierarchicalGenerator(Pretrained, nn.Module):
             )
 
     def _notes(self) -> dict[str, Any]:
-        return {} if self.trained else {"trained": False}
+        notes: dict[str, Any] = {} if self.trained else {"trained": False}
+        return notes if self.sampling == Sampling() else notes | {"sampling": asdict(self.sampling)}
+
+    def read_notes(self, card: dict[str, Any]) -> None:
+        """What config.json says beside the numbers: whether the model is trained, and how it is best sampled."""
+        self.trained, usual = card.get("trained", True), card.get("sampling", {})
+        try:
+            self.sampling = Sampling(**usual)
+        except TypeError as error:
+            raise ValueError(f'"sampling" in config.json holds the fields of Sampling, got {usual}: {error}') from None
 
     def _load(self, folder: Path, card: dict[str, Any]) -> None:
-        self.trained = card.get("trained", True)
+        self.read_notes(card)
         if "seed" not in card:
             super()._load(folder, card)
             return

@@ -84,7 +84,7 @@ class Engine:
 
     def open(self, deliver: Callable[[Frame], None], sampling: Sampling | None = None, seed: int | None = None) -> Seat:
         """Begin a conversation. FullError when there is no room."""
-        sampling = sampling or Sampling()
+        sampling = sampling or self.model.sampling
         with self._changed:
             if sum(len(pool.seats) for pool in self._pools.values()) >= self.limit:
                 raise FullError(f"all {self.limit} places are taken; try again later")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from ..sampling import Sampling
@@ -90,17 +90,19 @@ def _number(name: str, text: str, low: float, high: float) -> float:
     return value
 
 
-def read_query(query: Mapping[str, str]) -> Wish:
-    """Sampling and seed from the address; names the server does not use are ignored, as the official ones do.
+def read_query(query: Mapping[str, str], usual: Sampling | None = None) -> Wish:
+    """Sampling and seed from the address; what is not given is as `usual`.
+
+    Names that the server does not use are ignored, as the official ones do.
 
     Raises ValueError for numbers that are none or out of range.
     """
-    fields: dict[str, float | int] = {}
+    usual, fields = usual or Sampling(), {}
     for name, (field, low, high) in _NUMBERS.items():
         if name in query:
             value = _number(name, query[name], low, high)
             fields[field] = int(value) if isinstance(low, int) else value
     if "pad_bonus" in fields:  # officially it multiplies PAD's chance after the temperature; ours moves its logit
-        fields["pad_bonus"] *= fields.get("text_temperature", Sampling.text_temperature)
+        fields["pad_bonus"] *= fields.get("text_temperature", usual.text_temperature)
     seeds = [int(_number(name, query[name], 0, 2**63 - 1)) for name in _SEEDS if name in query]
-    return Wish(Sampling(**fields), seeds[0] if seeds else None)
+    return Wish(replace(usual, **fields), seeds[0] if seeds else None)

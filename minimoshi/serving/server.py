@@ -101,7 +101,7 @@ class Server:
         ):
             raise web.HTTPForbidden(text="wrong or missing token; open the link that the server printed")
         try:
-            wish = read_query(request.query)
+            wish = read_query(request.query, self.engine.model.sampling)
         except ValueError as error:
             raise web.HTTPBadRequest(text=str(error)) from error
         if self.sockets >= self.limits.sockets:

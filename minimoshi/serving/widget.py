@@ -79,7 +79,7 @@ class Talk(anywidget.AnyWidget):
 
     async def _converse(self, socket: _KernelSocket, query: str) -> None:
         try:
-            wish = read_query(dict(parse_qsl(query)))
+            wish = read_query(dict(parse_qsl(query)), self._server.engine.model.sampling)
             socket.tell("open")
             await Conversation(self._server, socket).run(wish)
         except ValueError as error:

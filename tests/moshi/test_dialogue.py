@@ -1,6 +1,7 @@
 """The dialogue: 80 ms in, 80 ms out, and a record of both sides that is one time-aligned grid."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from minimoshi.config import EPAD_ID, PAD_ID
 from minimoshi.mimi import MimiAudioCodec
 from minimoshi.moshi import Dialogue, FullDuplexDialogueModel, HierarchicalGenerator
 from minimoshi.moshi.dialogue import PATIENCE, _words
+from minimoshi.sampling import Sampling
 from minimoshi.text import TextTokenizer
 from tests.helpers import MOSHI, SPEECH_MIMI, assert_same, refused, same_weights, small_codec, small_generator
 
@@ -340,3 +342,22 @@ def test_without_a_tokenizer_there_are_tokens_but_no_words() -> None:
         model.session().say("hello")
     dialogue = model.respond(sound(3), seed=0, silence_after=0)
     assert dialogue.text == [] and dialogue.transcript == "" and (dialogue.codes[0] >= 0).all()
+
+
+def test_a_model_brings_along_how_it_is_sampled(model: FullDuplexDialogueModel, tmp_path: Path) -> None:
+    own = Sampling(temperature=0.6, text_temperature=0.0)
+    model.generator.save_pretrained(tmp_path / "usual")
+    assert "sampling" not in json.loads((tmp_path / "usual" / "config.json").read_text())
+    model.generator.sampling = own
+    try:
+        model.generator.save_pretrained(tmp_path / "own")
+        model.save_pretrained(tmp_path / "whole")
+    finally:
+        model.generator.sampling = Sampling()
+    loaded = HierarchicalGenerator.from_pretrained(tmp_path / "own")
+    assert loaded.sampling == own == FullDuplexDialogueModel.from_pretrained(tmp_path / "whole").sampling
+    assert loaded.stream().sampling == own and loaded.stream(temperature=0.0).sampling == replace(own, temperature=0.0)
+    card = json.loads((tmp_path / "own" / "config.json").read_text())
+    (tmp_path / "own" / "config.json").write_text(json.dumps(card | {"sampling": {"heat": 1}}))
+    with refused(None, "fields of Sampling"):
+        HierarchicalGenerator.from_pretrained(tmp_path / "own")

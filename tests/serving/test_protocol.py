@@ -46,6 +46,9 @@ def test_the_address_of_the_official_web_client():
     )
     assert wish.sampling == Sampling() and wish.seed == 7
     assert read_query({}) == read_query({"unknown": "1"})
+    own = Sampling(temperature=0.6, text_temperature=0.0)
+    assert read_query({}, own).sampling == own
+    assert read_query({"audio_temperature": "1"}, own).sampling == Sampling(temperature=1.0, text_temperature=0.0)
     assert read_query({"pad_mult": "2", "text_temperature": "0.5"}).sampling.pad_bonus == pytest.approx(1.0)
 
 

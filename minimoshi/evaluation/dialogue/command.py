@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from ...sampling import Sampling
 from ..memo import default_cache
 
 
@@ -17,12 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", type=int, metavar="N", help="only the first N episodes of every skill and group")
     parser.add_argument("--groups", nargs="+", metavar="GROUP", help="only these groups of episodes")
     parser.add_argument("--baseline", choices=["cascade"], help="judge this beside the model")
-    for name, what in (("temperature", "audio"), ("text_temperature", "text")):
-        option = f"--{name.replace('_', '-')}"
-        default = getattr(Sampling, name)
-        parser.add_argument(
-            option, type=float, default=default, help=f"of the {what} tokens; 0 is greedy (default {default})"
-        )
+    own = "0 is greedy (default: the model's own)"
+    parser.add_argument("--temperature", type=float, help=f"of the audio tokens; {own}")
+    parser.add_argument("--text-temperature", type=float, help=f"of the text tokens; {own}")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (default 0)")
     parser.add_argument("--batch", type=int, default=16, metavar="B", help="conversations at once (default 16)")
     parser.add_argument("--cache", metavar="FOLDER", help=f"results and models (default {default_cache()})")

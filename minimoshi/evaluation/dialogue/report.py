@@ -71,7 +71,10 @@ def make_card(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Ju
     cache = Path(options.cache or default_cache())
     cases = choose(load_cases(options.cases), options.quick, options.groups)
     model = load_model(options.model)
-    sampling = {"temperature": options.temperature, "text_temperature": options.text_temperature}
+    sampling = {
+        name: getattr(model.sampling, name) if getattr(options, name) is None else getattr(options, name)
+        for name in ("temperature", "text_temperature")
+    }
     runner = Runner(model, cache, seed=options.seed, batch_size=options.batch, **sampling)
     memo = Memo(cache)
     ear = Ear({name: _listener(name, str(cache)) for name in JUDGES}, memo)
