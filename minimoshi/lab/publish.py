@@ -50,16 +50,22 @@ def slide_kinds(notebook: NotebookNode) -> list[str]:
     return kinds
 
 
+def page_name(text: Path) -> str:
+    return "index.html" if text.stem == "README" else f"{text.stem}.html"
+
+
 def relinked(page: str, folder: Path, out: Path) -> str:
     """Links between notebooks lead to pages; links to files of the repository lead there from `out`."""
+
+    pages = {readme.name: page_name(readme) for readme in folder.glob("*.md")}
 
     def target(match: re.Match) -> str:
         path, _, anchor = match[1].partition("#")
         anchor = f"#{anchor}" if anchor else ""
         if path.endswith(".ipynb"):
             return f'href="{path.removesuffix(".ipynb")}.html{anchor}"'
-        if path == "README.md":
-            return f'href="index.html{anchor}"'
+        if path in pages:
+            return f'href="{pages[path]}{anchor}"'
         return f'href="{os.path.relpath(folder / path, out)}{anchor}"'
 
     return LINK.sub(target, page)
@@ -85,10 +91,10 @@ def publish(kind: str, out: Path, reveal: str | None = None) -> list[Path]:
         target.write_text(relinked(body, path.parent, target.parent), encoding="utf-8")
         written.append(target)
     for readme in sorted(root.glob("*.md")):
-        name = "index" if readme.stem == "README" else readme.stem
-        text = PAGE.format(title="The course", body=markdown2html(readme.read_text(encoding="utf-8")))
-        (out / f"{name}.html").write_text(relinked(text, root, out), encoding="utf-8")
-        written.append(out / f"{name}.html")
+        source = readme.read_text(encoding="utf-8")
+        text = PAGE.format(title=source.splitlines()[0].lstrip("# "), body=markdown2html(source))
+        (out / page_name(readme)).write_text(relinked(text, root, out), encoding="utf-8")
+        written.append(out / page_name(readme))
     return written
 
 
