@@ -2,12 +2,14 @@
 
 from .convolutional import losses_by_ear, mystery_losses, receptive_field, spectral_distance, upsample_step
 from .core import EXERCISES, Exercise, Verdict
+from .duplex import answer_gaps, duplex_rows, turn_over
 from .full_size import first_difference, memory_bytes, official_keys
 from .grids import back, count_steps, leaking_rows, stretch
 from .helium import leaks, parameters, rotate_pairs
 from .hierarchical import frame_work, pair_bits, say_frame
 from .mimi import distillation_loss, latency_ms, look_ahead, swap_rows, without_distillation
 from .monologue import ablate, delays_for, heard_frames, patient_row
+from .real_time import draw_token, least_delay, silent_from
 from .sound import alias, aliasing_by_ear, bitrate, frame_count, mystery_clips, stft
 from .start_here import environment, moshi_starts, self_test
 from .streaming import conv_step, is_causal, peek, window_cache
@@ -20,12 +22,15 @@ __all__ = [
     "ablate",
     "alias",
     "aliasing_by_ear",
+    "answer_gaps",
     "back",
     "bitrate",
     "conv_step",
     "count_steps",
     "delays_for",
     "distillation_loss",
+    "draw_token",
+    "duplex_rows",
     "environment",
     "first_difference",
     "frame_count",
@@ -36,6 +41,7 @@ __all__ = [
     "latency_ms",
     "leaking_rows",
     "leaks",
+    "least_delay",
     "look_ahead",
     "losses_by_ear",
     "memory_bytes",
@@ -52,12 +58,14 @@ __all__ = [
     "rotate_pairs",
     "say_frame",
     "self_test",
+    "silent_from",
     "shares_of_the_way",
     "spectral_distance",
     "split_busiest",
     "stft",
     "stretch",
     "swap_rows",
+    "turn_over",
     "upsample_step",
     "window_cache",
     "without_distillation",
