@@ -16,7 +16,7 @@ from minimoshi import HierarchicalGenerator, interop
 from tests.parity.official import CONDITION, HIBIKI, LABELS, MOSHI, condition_tensors, fused, greedy, random_lm
 
 SAME_LOGITS = 1e-4
-FRAMES = 60
+FRAMES = 40
 
 MODELS: dict[str, dict[str, Any]] = {
     "moshi": {},

@@ -13,6 +13,7 @@ from .real_time import draw_token, least_delay, silent_from
 from .sound import alias, aliasing_by_ear, bitrate, frame_count, mystery_clips, stft
 from .start_here import environment, moshi_starts, self_test
 from .streaming import conv_step, is_causal, peek, window_cache
+from .training import diagnose, overlap_share, weighted_loss
 from .vector_quantisation import gradient_step, nearest_code, shares_of_the_way, split_busiest
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "conv_step",
     "count_steps",
     "delays_for",
+    "diagnose",
     "distillation_loss",
     "draw_token",
     "duplex_rows",
@@ -50,6 +52,7 @@ __all__ = [
     "mystery_losses",
     "nearest_code",
     "official_keys",
+    "overlap_share",
     "pair_bits",
     "parameters",
     "patient_row",
@@ -67,6 +70,7 @@ __all__ = [
     "swap_rows",
     "turn_over",
     "upsample_step",
+    "weighted_loss",
     "window_cache",
     "without_distillation",
 ]

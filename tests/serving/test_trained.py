@@ -1,0 +1,103 @@
+"""The shipped Moshi in a real browser: it is asked by a microphone and by recordings, answers, and is interrupted."""
+
+import contextlib
+import io
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from minimoshi.serving.server import package_files
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium")
+
+PATIENCE = 120_000  # milliseconds: a machine may be busy, and a frame that comes too late is not heard
+ATTEMPTS = 4  # for the same reason a question may have to be asked again
+
+
+@pytest.fixture(scope="module")
+def link():
+    """`minimoshi serve`, as a user starts it."""
+    with contextlib.closing(socket.socket()) as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "minimoshi", "serve", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            line = process.stdout.readline()
+            yield re.search(r"http://\S+", line)[0]
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def page(link, tmp_path_factory):
+    """The page in Chromium, whose microphone asks "what is the opposite of hot" every six seconds."""
+    from playwright.sync_api import sync_playwright
+
+    question, rate = soundfile.read(io.BytesIO(package_files("samples")["opposite-of-hot.flac"]), dtype="float32")
+    microphone = tmp_path_factory.mktemp("trained") / "microphone.wav"
+    soundfile.write(microphone, np.pad(question, (rate // 2, 6 * rate - rate // 2 - len(question))), rate)
+    options = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*options, f"--use-file-for-fake-audio-capture={microphone}"]
+        )
+        page = browser.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(link)
+        page.wait_for_selector(".go")
+        yield page
+        browser.close()
+
+
+def saved(page, button: str) -> bytes:
+    with page.expect_download() as download:
+        page.click(button)
+    return download.value.path().read_bytes()
+
+
+def test_a_question_to_the_microphone_is_answered(page):
+    page.click(".go")
+    page.wait_for_selector("[data-state=talking]")
+    page.wait_for_selector(".log >> text=/opposite of hot is cold/")
+    page.click(".go")
+    page.wait_for_selector("[data-state=idle]")
+    stereo, rate = soundfile.read(io.BytesIO(saved(page, ".wav")), dtype="float32")
+    words = json.loads(saved(page, ".json"))
+    cold = next(word for word in words["words"] if word["text"] == "cold")
+    moshi, user = stereo.T
+    around = slice(int(cold["start"] * rate), int((cold["start"] + 0.5) * rate))
+    assert np.abs(moshi[around]).max() > 0.02 and np.abs(user).max() > 0.05
+    try:
+        from minimoshi.evaluation.judge import judge
+
+        ear = judge("tiny.en")
+    except (ImportError, FileNotFoundError):
+        return  # the recogniser comes with the extra `train`
+    start = max(0, int((cold["start"] - 3) * rate))
+    assert "cold" in ear(moshi[start : around.stop + rate // 2], rate).lower()
+
+
+def test_moshi_stops_counting_when_it_is_told_to(page):
+    page.click(".mic")  # now only the recordings are heard
+    for _ in range(ATTEMPTS):
+        page.click("text=count to nine")
+        if page.get_attribute("main", "data-state") != "talking":
+            page.wait_for_selector("[data-state=talking]")
+        with contextlib.suppress(Exception):
+            page.wait_for_selector(".log >> text=/two three/", timeout=20_000)
+            page.click(".questions >> text=/^stop$/")
+            page.wait_for_selector(".log >> text=/okay/", timeout=20_000)
+            break
+        page.click(".again")
+    said = page.inner_text(".log")
+    assert "okay" in said and "nine" not in said.partition("You: stop")[2], said
+    page.click(".go")
