@@ -214,7 +214,7 @@ def some_says(rng: random.Random) -> list[Say]:
     for say in user_says():
         words = say.text.split()
         sums = "plus" in words or "minus" in words
-        short = len(words) == 1 or say.text in ("repeat after me", "what is my name")
+        short = len(words) == 1 or "name" in words or say.text == "repeat after me"
         kind = "sum" if sums else "short" if short else "other"
         if rng.random() < shares[kind]:
             found.append(say)

@@ -170,7 +170,7 @@ class Takes:
             if not goes_on or (index and can_cut(take, index) and rng.random() < _SWITCH):
                 take = rng.choice(self.words[keys[index]])
             first = 0 if index == 0 else cut(take, index)
-            stop = take.frames if index + 1 == len(labels) else cut(take, index + 1)
+            stop = cut(take, index + 1) if index + 1 < len(take.words) else take.frames
             shift = (at - first) * SECONDS
             start = max(0.0, take.words[index].start + shift)
             if words:  # a splice at a frame's edge may cut off a word's end
@@ -217,8 +217,12 @@ def _near_edge(take: Take, index: int) -> bool:
 
 
 def _key(skill: str, label: str, index: int, length: int) -> tuple[str, str, int, bool]:
-    """Words are exchanged for the same word at the same place of the same kind of answer."""
-    return skill, label, index, index + 1 == length
+    """Words are exchanged for the same word at the same place of the same kind of answer.
+
+    The last word has a melody of its own, except in a count: there it would tell Moshi that the end has come, which it
+    is to know from the question.
+    """
+    return skill, label, index, skill != "count" and index + 1 == length
 
 
 def _key_in(take: Take, index: int) -> tuple[str, str, int, bool]:
