@@ -68,13 +68,14 @@ def test_a_question_to_the_microphone_is_answered(page):
     page.click(".go")
     page.wait_for_selector("[data-state=talking]")
     page.wait_for_selector(".log >> text=/opposite of hot is cold/")
+    page.wait_for_timeout(2500)  # the words come before their sound has ended
     page.click(".go")
     page.wait_for_selector("[data-state=idle]")
     stereo, rate = soundfile.read(io.BytesIO(saved(page, ".wav")), dtype="float32")
     words = json.loads(saved(page, ".json"))
     cold = next(word for word in words["words"] if word["text"] == "cold")
     moshi, user = stereo.T
-    around = slice(int(cold["start"] * rate), int((cold["start"] + 0.5) * rate))
+    around = slice(int(cold["start"] * rate), int((cold["start"] + 2.0) * rate))  # a busy machine leaves gaps
     assert np.abs(moshi[around]).max() > 0.02 and np.abs(user).max() > 0.05
     try:
         from minimoshi.evaluation.judge import judge
@@ -83,7 +84,7 @@ def test_a_question_to_the_microphone_is_answered(page):
     except (ImportError, FileNotFoundError):
         return  # the recogniser comes with the extra `train`
     start = max(0, int((cold["start"] - 3) * rate))
-    assert "cold" in ear(moshi[start : around.stop + rate // 2], rate).lower()
+    assert "cold" in ear(moshi[start : around.stop], rate).lower()
 
 
 def test_moshi_stops_counting_when_it_is_told_to(page):
