@@ -42,7 +42,7 @@ def test_curves_a_gallery_and_rates_hold_what_they_were_given() -> None:
     (axes,) = plots_training.curves([0, 5], {"a": [2.0, 1.0], "b": [3.0, 2.0]}).axes
     assert [list(line.get_ydata()) for line in axes.lines] == [[2.0, 1.0], [3.0, 2.0]]
     panels = plots_training.gallery({n: {"training": [3.0] * 10, "held out": [3.0, 2.0]} for n in "AB"}).axes
-    assert [axes.get_title() for axes in panels] == ["A", "B"]
+    assert [axes.get_title() + axes.get_title(loc="left") for axes in panels] == ["A", "B"]  # as the style has it
     assert list(panels[0].lines[1].get_xdata()) == [5.0, 10.0]
     (axes,) = plots_training.rates({"seen": (0.5, 0.4, 0.7)}, "share").axes
     assert list(axes.lines[0].get_xdata()) == [0.4, 0.7]

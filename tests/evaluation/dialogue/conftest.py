@@ -74,5 +74,5 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         patch.setattr("minimoshi.data.miniworld.bank.open_voice", tone_words)
         patch.setattr(scripts, "random_user", lambda rng, name: User(name, "hibari:speed=1"))
         folder = tmp_path_factory.mktemp("world") / "episodes"
-        cases = build_cases(folder, each=EACH, progress=False)
+        cases = build_cases(folder, seed=4, each=EACH, progress=False)
     return World(folder, cases, Ear({"tones": read_tones}))

@@ -71,7 +71,7 @@ def test_a_build_goes_on_where_it_stopped(world, monkeypatch):
     with pytest.raises(FileNotFoundError, match="1 episodes are not made yet, seen-sum-00"):
         load_cases(world.folder)
     settings = json.loads((world.folder / "cases.json").read_text())
-    build_cases(world.folder, each=settings["each"], progress=False)
+    build_cases(world.folder, seed=settings["seed"], each=settings["each"], progress=False)
     assert victim.read_bytes() == before
 
 
