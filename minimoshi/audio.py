@@ -13,6 +13,19 @@ from torch import Tensor
 from .config import SAMPLE_RATE
 
 
+def check_mono(wav: Tensor) -> None:
+    """ValueError unless `wav` is a recording to listen to: float [S], not empty, finite."""
+    if wav.dim() != 1 or not wav.is_floating_point() or not len(wav):
+        broken = ""
+    elif torch.isfinite(wav).all():
+        return
+    else:
+        broken = " with NaN or infinite samples"
+    raise ValueError(
+        f"expected clean mono sound, float [S] at {SAMPLE_RATE} Hz, got {wav.dtype} {list(wav.shape)}{broken}"
+    )
+
+
 def load_audio(
     path: str | os.PathLike, sample_rate: int = SAMPLE_RATE, *, resample: bool = False, mono: bool = False
 ) -> Tensor:

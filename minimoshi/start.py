@@ -10,6 +10,7 @@ from pathlib import Path
 from . import __version__
 
 PARTS = ("notebooks", "data_samples")
+PROGRESS = "progress.json"  # beside a student's notebooks: which exercises are passed
 
 
 def course_root() -> Path:
@@ -47,7 +48,7 @@ def start(folder: str | os.PathLike) -> tuple[Path, int]:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
             copied += 1
-    progress = folder / "progress.json"
+    progress = folder / PROGRESS
     if not progress.exists():
         folder.mkdir(parents=True, exist_ok=True)
         progress.write_text(json.dumps({"course": __version__, "passed": {}}, indent=1) + "\n", encoding="utf-8")

@@ -4,7 +4,7 @@ import pytest
 from torch import Tensor
 
 from minimoshi.lab import check
-from minimoshi.lab.check.core import RIGHT, WRONG
+from minimoshi.lab.check.core import NOT_TRIED, RIGHT, WRONG
 
 
 def assert_right(name: str, answer: object, seed: int) -> None:
@@ -19,6 +19,12 @@ def assert_named(name: str, answer: object, said: str) -> None:
     assert verdict.state == WRONG
     assert said in verdict.message
     assert verdict.hint
+
+
+def assert_not_tried(*names: str) -> None:
+    """A stub that is a function, `...` inside, is no mistake."""
+    for name in names:
+        assert check.EXERCISES[name].verdict(lambda *arguments: ...).state == NOT_TRIED
 
 
 def of_notebooks(*numbers: str) -> set[str]:

@@ -56,7 +56,6 @@ def page_name(text: Path) -> str:
 
 def relinked(page: str, folder: Path, out: Path) -> str:
     """Links between notebooks lead to pages; links to files of the repository lead there from `out`."""
-
     pages = {readme.name: page_name(readme) for readme in folder.glob("*.md")}
 
     def target(match: re.Match) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..audio import check_writable, save_audio
+from ..audio import check_mono, check_writable, save_audio
 from ..checkpoint import Pretrained, shipped_names
 from ..config import EPAD_ID, PAD_ID, SAMPLE_RATE, MoshiConfig
 from ..mimi import MimiAudioCodec
@@ -140,15 +140,7 @@ class FullDuplexDialogueModel(Pretrained, nn.Module):
         The user stays silent for `silence_after` seconds at the end, so that Moshi can finish. The sound is padded to
         whole frames. `sampling` are the options of `session`.
         """
-        if wav.dim() != 1 or not wav.is_floating_point() or not len(wav) or not torch.isfinite(wav).all():
-            raise ValueError(
-                f"expected clean mono sound, float [S] at {SAMPLE_RATE} Hz, got {wav.dtype} {list(wav.shape)}"
-                + (
-                    ""
-                    if wav.dim() != 1 or not wav.is_floating_point() or not len(wav)
-                    else " with NaN or infinite samples"
-                )
-            )
+        check_mono(wav)
         if silence_after < 0:
             raise ValueError(f"silence_after must be 0 or more seconds, got {silence_after}")
         size = self.codec.frame_size

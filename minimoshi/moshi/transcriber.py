@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..audio import check_mono
 from ..checkpoint import find_folder
 from ..config import SAMPLE_RATE
 from ..mimi import MimiAudioCodec
@@ -65,10 +66,7 @@ class Transcriber:
     @torch.inference_mode()
     def __call__(self, wav: Tensor) -> list[Heard]:
         """float [S] at 24 kHz -> words in order."""
-        if wav.dim() != 1 or not wav.is_floating_point() or not len(wav) or not torch.isfinite(wav).all():
-            raise ValueError(
-                f"expected clean mono sound, float [S] at {SAMPLE_RATE} Hz, got {wav.dtype} {list(wav.shape)}"
-            )
+        check_mono(wav)
         config, size = self.generator.config, self.codec.frame_size
         frames = -(-len(wav) // size)
         sound = torch.nn.functional.pad(wav, (0, (frames + config.max_delay) * size - len(wav)))

@@ -6,7 +6,7 @@ import torch
 from minimoshi.lab import check
 from minimoshi.lab.check.core import NOT_TRIED
 from minimoshi.lab.check.duplex import activity, ends_of_turns, gaps_between, rows_of
-from tests.exercises import ExerciseTests
+from tests.exercises import ExerciseTests, assert_not_tried
 
 
 def edges(row):
@@ -68,8 +68,7 @@ class TestDuplexExercises(ExerciseTests):
 
 
 def test_stubs_are_not_mistakes() -> None:
-    for name in SOLUTIONS:
-        assert check.EXERCISES[name].verdict(lambda *arguments: ...).state == NOT_TRIED
+    assert_not_tried(*SOLUTIONS)
     assert check.EXERCISES["duplex_rows"].verdict(lambda *arguments: (..., ..., ...)).state == NOT_TRIED
 
 

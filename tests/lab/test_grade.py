@@ -8,8 +8,8 @@ import pytest
 
 from minimoshi import cli
 from minimoshi.lab import check
-from minimoshi.lab.check.core import PROGRESS
 from minimoshi.lab.grade import Mark, find_notebooks, grade_notebook, student_of, write_marks
+from minimoshi.start import PROGRESS
 
 
 def notebook(path, *cells):

@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,9 +13,9 @@ import pytest
 import soundfile
 
 from minimoshi.serving.server import package_files
+from tests.serving.browser import CHROMIUM, OPTIONS, needs_chromium, saved
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium")
+pytestmark = needs_chromium
 
 PATIENCE = 120_000  # milliseconds: a machine may be busy, and a frame that comes too late is not heard
 ATTEMPTS = 4  # for the same reason a question may have to be asked again
@@ -45,10 +44,9 @@ def page(link, tmp_path_factory):
     question, rate = soundfile.read(io.BytesIO(package_files("samples")["opposite-of-hot.flac"]), dtype="float32")
     microphone = tmp_path_factory.mktemp("trained") / "microphone.wav"
     soundfile.write(microphone, np.pad(question, (rate // 2, 6 * rate - rate // 2 - len(question))), rate)
-    options = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*options, f"--use-file-for-fake-audio-capture={microphone}"]
+            executable_path=CHROMIUM, args=[*OPTIONS, f"--use-file-for-fake-audio-capture={microphone}"]
         )
         page = browser.new_page()
         page.set_default_timeout(PATIENCE)
@@ -58,33 +56,29 @@ def page(link, tmp_path_factory):
         browser.close()
 
 
-def saved(page, button: str) -> bytes:
-    with page.expect_download() as download:
-        page.click(button)
-    return download.value.path().read_bytes()
-
-
 def test_a_question_to_the_microphone_is_answered(page):
     page.click(".go")
     page.wait_for_selector("[data-state=talking]")
     page.wait_for_selector(".log >> text=/opposite of hot is cold/")
-    page.wait_for_timeout(2500)  # the words come before their sound has ended
+    page.wait_for_timeout(9000)  # its sound comes after the words, and the question once more
     page.click(".go")
     page.wait_for_selector("[data-state=idle]")
     stereo, rate = soundfile.read(io.BytesIO(saved(page, ".wav")), dtype="float32")
     words = json.loads(saved(page, ".json"))
-    cold = next(word for word in words["words"] if word["text"] == "cold")
+    colds = [word["start"] for word in words["words"] if word["text"] == "cold"]
     moshi, user = stereo.T
-    around = slice(int(cold["start"] * rate), int((cold["start"] + 2.0) * rate))  # a busy machine leaves gaps
-    assert np.abs(moshi[around]).max() > 0.02 and np.abs(user).max() > 0.05
+    answers = [moshi[max(0, int((at - 3) * rate)) : int((at + 2) * rate)] for at in colds]
+    assert all(np.abs(answer).max() > 0.02 for answer in answers) and np.abs(user).max() > 0.05
     try:
-        from minimoshi.evaluation.judge import judge
+        from minimoshi.evaluation.judge import judge, word_errors
 
         ear = judge("tiny.en")
     except (ImportError, FileNotFoundError):
         return  # the recogniser comes with the extra `train`
-    start = max(0, int((cold["start"] - 3) * rate))
-    assert "opposite" in ear(moshi[start : around.stop], rate).lower()  # gaps may spoil other words
+    heard = [ear(answer, rate) for answer in answers]
+    # the sound is drawn anew each time, and a busy machine leaves gaps in it: half of the six words may be misheard
+    errors = [word_errors("the opposite of hot is cold", said)[0] for said in heard]
+    assert min(errors) <= 3 and any("opposite" in said.lower() for said in heard), heard
 
 
 def test_moshi_stops_counting_when_it_is_told_to(page):

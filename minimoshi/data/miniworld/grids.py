@@ -50,18 +50,24 @@ class GridMaker:
             _write(codes[1 : 1 + q] if own else codes[1 + q :], placed)
             if own:
                 speaking[placed.start : placed.stop] = True
-        spoken = sorted((w.start, w.end, w.label) for placed in episode.of(MOSHI) for w in placed.words)
-        words = ((label, (start, end)) for start, end, label in spoken)
-        codes[0] = text_row(words, self.tokenizer, frames).numpy()
+        codes[0] = self._text(episode, MOSHI).numpy()
         return Grid(*map(torch.from_numpy, (codes, self._heard(episode), speaking)))
 
     def of_user(self, episode: Episode, rng: random.Random) -> Grid:
         """What a transcriber learns from: the user alone, int64 [1 + Q, T], their words beside their sound."""
-        grid = self(episode, rng)
-        spoken = sorted((w.start, w.end, w.label) for placed in episode.of("user") for w in placed.words)
-        text = text_row(((label, (start, end)) for start, end, label in spoken), self.tokenizer, episode.frames)
-        user = grid.codes[1 + len(self.tapes[0]) :]
-        return Grid(torch.cat([text[None], user]), grid.heard, torch.zeros_like(grid.speaking))
+        codes = torch.from_numpy(self._tape(episode.user.noise, episode.frames, rng).astype(np.int64))
+        for placed in episode.of("user"):
+            _write(codes.numpy(), placed)
+        silent = torch.zeros(episode.frames, dtype=torch.bool)
+        return Grid(
+            torch.cat([self._text(episode, "user")[None], codes]), torch.from_numpy(self._heard(episode)), silent
+        )
+
+    def _text(self, episode: Episode, speaker: str) -> Tensor:
+        """The text row of one speaker's words, int64 [T]."""
+        spoken = sorted((w.start, w.end, w.label) for placed in episode.of(speaker) for w in placed.words)
+        words = ((label, (start, end)) for start, end, label in spoken)
+        return text_row(words, self.tokenizer, episode.frames)
 
     def _tape(self, noise: int, frames: int, rng: random.Random) -> np.ndarray:
         tape = self.tapes[noise]

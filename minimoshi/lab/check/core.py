@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...data.stereo import write_whole
+from ...start import PROGRESS
+
 RIGHT, WRONG, NOT_TRIED = "right", "wrong", "not tried yet"
 HIDDEN = "MINIMOSHI_GRADING"  # an environment variable: {"path", "seeds"} while `minimoshi grade` runs a notebook
-PROGRESS = "progress.json"  # what `minimoshi start` puts beside a student's notebooks
 SIGNS = {RIGHT: "✓", WRONG: "✗", NOT_TRIED: "·"}
 
 
@@ -88,9 +90,7 @@ def _remember(verdict: Verdict) -> None:
         noted = json.loads(path.read_text(encoding="utf-8"))
         if verdict.exercise not in noted["passed"]:
             noted["passed"][verdict.exercise] = {"notebook": verdict.notebook, "day": date.today().isoformat()}
-            unfinished = path.with_suffix(".unfinished")
-            unfinished.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
-            os.replace(unfinished, path)
+            write_whole(path, json.dumps(noted, indent=1) + "\n")
     except (OSError, ValueError, KeyError, TypeError):
         print(f"(this success could not be noted in {path.name}: the file is not as `minimoshi start` made it)")
 

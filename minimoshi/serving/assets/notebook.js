@@ -7,8 +7,9 @@ const urls = {};
 
 /** The address of a module, and of what it imports, as blobs: a notebook has no folder to load them from. */
 function address(name) {
+  if (name in urls) return urls[name];
   const text = SOURCES[name].replace(/from "\.\/(\w+\.js)"/g, (_, other) => `from "${address(other)}"`);
-  return (urls[name] ??= URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
+  return (urls[name] = URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
 }
 
 /** What behaves like a WebSocket, by the widget's messages. */
