@@ -202,12 +202,13 @@ class MoshiTraining:
         return codes
 
     def _disturbed(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
-        """Some frames of Moshi's own sound hidden, some of the user's codes replaced."""
+        """Some frames of Moshi's own sound hidden, or all of them; some of the user's codes replaced."""
         recipe, config = self.recipe, self.generator.config
         inputs, dep_q = inputs.clone(), config.dep_q
         chance = torch.rand((len(inputs), 1, inputs.shape[2]), generator=generator).to(inputs.device)
         own = inputs[:, 1 : 1 + dep_q]
-        inputs[:, 1 : 1 + dep_q] = own.where(chance >= recipe.own_drop, ZERO_TOKEN)
+        deaf = torch.rand((len(inputs), 1, 1), generator=generator).to(inputs.device) < recipe.own_hide
+        inputs[:, 1 : 1 + dep_q] = own.where((chance >= recipe.own_drop) & ~deaf, ZERO_TOKEN)
         if config.n_user and (recipe.user_noise or recipe.user_drop):
             user = inputs[:, 1 + dep_q :]
             chance = torch.rand((len(inputs), 1, inputs.shape[2]), generator=generator).to(inputs.device)

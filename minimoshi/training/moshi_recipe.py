@@ -42,6 +42,7 @@ class MoshiRecipe(Recipe):
 
     # what the model is shown
     own_drop: float = 0.15  # how often a frame of Moshi's own past sound is hidden
+    own_hide: float = 0.2  # how often all of it is, so that Moshi must know from the user what to say, not by its own ear
     user_noise: float = 0.08  # how often a code of the user is replaced by another
     user_drop: float = 0.05  # how often a frame of the user is hidden
     user_splice: float = 0.5  # how often a sentence of the user is put together from several takes
@@ -55,7 +56,7 @@ class MoshiRecipe(Recipe):
     def __post_init__(self) -> None:
         _ = self.model
         self._require(min(self.steps, self.batch, self.frames) >= 1, "steps, batch and frames must be at least 1")
-        hidden = "own_drop user_noise user_drop user_splice text_alone text_mask"
+        hidden = "own_drop own_hide user_noise user_drop user_splice text_alone text_mask"
         for name in [*hidden.split(), "depth_active", "depth_silent", "text_only", "decay"]:
             self._require(0 <= getattr(self, name) <= 1, f"{name} is a share from 0 to 1, got {getattr(self, name)}")
         self._require(

@@ -60,7 +60,7 @@ def folder(tmp_path_factory):
                                                            skills.DIGITS[7:] + skills.DIGITS[:7], strict=True)]
     patch.setattr(bank, "moshi_says", lambda splits: ANSWERS + digits)
     path = tmp_path_factory.mktemp("bank")
-    bank.record_moshi(path, takes=1)
+    bank.record_moshi(path, takes=2)
     for name, noise in (("user-000", 0), ("user-001", 2)):
         bank.record_user(path, bank.User(name, "hibari", noise=noise), ASKED)
     patch.undo()
@@ -226,18 +226,27 @@ def test_pauses_are_pauses(maker):
     assert e.of("moshi")[0].start > e.marks[0].user_end
 
 
-def test_an_answer_is_spliced_from_takes_of_other_answers(maker):
+def test_an_answer_is_put_together_from_phrases_that_do_not_tell_how_it_goes_on(maker):
     rng, sources = random.Random(0), set()
     for _ in range(50):
-        segments, words = maker.takes.moshi(rng, "count", "one two three four")
-        assert [w.label for w in words] == "one two three four".split()
+        segments, words = maker.takes.moshi(rng, "one two three four")
+        assert [w.label for w in words] == "one two three four".split() == [s.take.text for s in segments]
         assert all(a.end <= b.start + 1e-6 for a, b in zip(words, words[1:], strict=False))
-        sources |= {s.take.text for s in segments}
-    assert len(sources) > 3
-    last = {maker.takes.moshi(rng, "count", "one two three")[0][-1].take.text for _ in range(50)}
-    assert len(last) > 3, "the end of a count must not be told by how its last word sounds"
+        length = sum(s.stop - s.first for s in segments) * bank.FRAME / SAMPLE_RATE
+        assert words[-1].end <= length and all(s.stop <= s.take.frames for s in segments)
+        sources.add(tuple((s.take.lead, s.stop) for s in segments))
+    assert len(sources) > 5
     with pytest.raises(ValueError, match="never said 'hello'"):
-        maker.takes.moshi(rng, "greeting", "hello")
+        maker.takes.moshi(rng, "hello anna")
+
+
+def test_what_depends_on_the_question_is_said_alone():
+    assert skills.phrases("you sound high") == ["you sound", "high"]
+    assert skills.phrases("the opposite of hot is cold") == ["the opposite of", "hot", "is", "cold"]
+    assert skills.phrases("i do not know your name") == ["i do not know your name"]
+    assert skills.phrases("three plus four is seven") == "three plus four is seven".split()
+    for _, text in skills.moshi_says(("speech", "text", "none")):
+        assert " ".join(skills.phrases(text)) == text
 
 
 def test_a_users_sentence_is_spliced_only_where_that_is_wanted(folder):

@@ -80,7 +80,7 @@ def test_hidden_frames_are_hidden_from_the_input_alone():
     shown = made._disturbed(codes, torch.Generator().manual_seed(0))
     assert (shown[:, 1:9] == ZERO_TOKEN).all()
     assert torch.equal(shown[:, 0], codes[:, 0]) and torch.equal(shown[:, 9:], codes[:, 9:])
-    noisy = toy(own_drop=0.0, user_noise=0.5)._disturbed(codes, torch.Generator().manual_seed(0))
+    noisy = toy(own_drop=0.0, own_hide=0.0, user_noise=0.5)._disturbed(codes, torch.Generator().manual_seed(0))
     changed = (noisy[:, 9:] != codes[:, 9:]).float().mean()
     assert torch.equal(noisy[:, :9], codes[:, :9]) and 0.3 < changed < 0.6
 

@@ -28,7 +28,7 @@ from ..augment import in_room, room_response
 from ..cast import refuse_held_out_voice
 from ..corpus import LOUDNESS, low_pass, random_speaker
 from ..voices import Span, Speech, open_voice
-from .skills import MANNERS, Say, Split, moshi_says, user_says
+from .skills import MANNERS, Say, moshi_says, phrases, user_says
 
 FRAME = 1920  # samples
 MOSHI = "moshi"
@@ -38,7 +38,7 @@ CONTEXT = 6  # frames of background before a take while it is encoded
 _CALL = 25 * FRAME  # samples that are encoded at once
 TAIL = 2  # frames of background that belong to a take, so that the codec can settle
 BEFORE, AFTER = 0.03, 0.05  # seconds kept around the sound
-_TAKES = 3  # of each of Moshi's answers
+_TAKES = 12  # of each of Moshi's phrases
 _HIBARI = {"high": ("f0", 1.45), "low": ("f0", 0.68), "fast": ("speed", 1.45), "slow": ("speed", 0.68)}
 _SPELLED = {"flite": {"mhm": "umhum"}}  # how an engine must be told, lest it spells the word out
 _GAIN_DB = {"loud": 9.0, "quiet": -13.0}
@@ -66,7 +66,6 @@ class Take:
     """Something said once. Times are in seconds from the beginning of frame 0; `codes` uint16 [Q, F] or None."""
 
     speaker: str
-    skill: str  # of Moshi's takes
     text: str
     manner: str
     words: tuple[Span, ...]
@@ -180,25 +179,19 @@ def add_takes(folder: str | Path, user: User, takes: Iterable[tuple[Say, Speech]
         _write(folder, user.name, asdict(user), rows)
 
 
-def record_moshi(
-    folder: str | Path, seed: int = 0, takes: int = _TAKES, splits: tuple[Split, ...] = ("speech", "text")
-) -> None:
-    """Let Moshi say every answer several times, a little faster or slower each time.
-
-    The sums kept for text are among them, for their words' times; nobody ever asks for them where sound is learnt.
-    """
+def record_moshi(folder: str | Path, seed: int = 0, takes: int = _TAKES) -> None:
+    """Let Moshi say every phrase of its answers several times, a little faster or slower each time."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / f"{MOSHI}.jsonl").exists():
         return
     rng = random.Random(seed)
+    said = dict.fromkeys(phrase for _, text in moshi_says(("speech", "text", "none")) for phrase in phrases(text))
 
     def speak() -> Iterable[tuple[dict, Speech]]:
-        for skill, text in tqdm(moshi_says(splits), desc=MOSHI):
-            copies = 1 if skill == "repeat" else 2 * takes if skill != "sum" else takes
-            for _ in range(copies):
-                slow = 0.82 if skill == "count" else 1.0
-                yield {"skill": skill, "text": text, "manner": ""}, _moshi_take(text, slow * rng.uniform(0.93, 1.07))
+        for phrase in tqdm(said, desc=MOSHI):
+            for _ in range(takes):
+                yield {"text": phrase, "manner": ""}, _moshi_take(phrase, rng.uniform(0.95, 1.2))
 
     _write(folder, MOSHI, asdict(User(MOSHI, "hibari")), speak())
 
@@ -313,7 +306,6 @@ def read_takes(folder: str | Path, name: str) -> tuple[User, list[Take]]:
         takes.append(
             Take(
                 speaker=name,
-                skill=row.get("skill", ""),
                 text=row["text"],
                 manner=row["manner"],
                 words=tuple(Span(label, start + shift, end + shift) for label, start, end in row["words"]),

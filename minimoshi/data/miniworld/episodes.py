@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...config import SAMPLE_RATE
 from ..voices import Span
 from .bank import FRAME, MOSHI, Take, User, read_takes, speakers
-from .skills import SKILLS, Exchange, Say, Split, script
+from .skills import SKILLS, Exchange, Say, Split, phrases, script
 
 SECONDS = FRAME / SAMPLE_RATE  # of a frame
 _GAPS = ((2, 3, 4), (0.5, 0.35, 0.15))  # frames from the user's last sound to Moshi's first
@@ -79,32 +79,26 @@ class Episode:
 class Takes:
     """The takes of a bank, ready to be drawn. Raises ValueError for what nobody has said.
 
-    splice: how often a user's sentence is put together word by word from several of their takes, as Moshi's answers
-    always are. A model that hears the same few takes over and over learns these by heart instead of the words.
+    splice: how often a user's sentence is put together word by word from several of their takes. A model that hears the
+    same few takes over and over learns these by heart instead of the words.
     """
 
     def __init__(self, folder: str | Path, users: Sequence[str] | None = None, splice: float = 0.0):
         self.folder, self.splice = Path(folder), splice
         self.users: dict[str, User] = {}
         self.said: dict[str, dict[Say, list[Take]]] = {}
-        self.answers: dict[str, list[Take]] = defaultdict(list)
-        self.words: dict[Hashable, list[Take]] = defaultdict(list)
+        self.phrases: dict[str, list[Take]] = defaultdict(list)  # of Moshi
+        self.words: dict[tuple[str, str, int, int], list[Take]] = {}  # of users, by who says which word where
         for name in users or speakers(folder):
             self.add_user(name)
-        own: dict[Hashable, list[Take]] = defaultdict(list)
         for take in read_takes(folder, MOSHI)[1]:
-            self.answers[take.text].append(take)
-            for index in range(len(take.words)):
-                own[_key_in(take, index)].append(take)
-        for key, takes in own.items():
-            clean = [t for t in takes if _between_words(t, key[2])]
-            self.words[key] = [t for t in clean if _between_words(t, key[2] + 1)] or clean or takes
+            self.phrases[take.text].append(take)
 
     def add_user(self, name: str) -> None:
         """Read a user's takes from the bank."""
         self.users[name], takes = read_takes(self.folder, name)
         self.said[name] = defaultdict(list)
-        spoken: dict[Hashable, list[Take]] = defaultdict(list)
+        spoken: dict[tuple[str, str, int, int], list[Take]] = defaultdict(list)
         for take in takes:
             self.said[name][Say(take.text, take.manner)].append(take)
             for index in range(0 if take.manner else len(take.words)):
@@ -123,7 +117,21 @@ class Takes:
         if say.manner or not all(self.words.get(key) for key in keys):
             raise ValueError(f"{name} has never said {say.text!r} {say.manner}".rstrip())
         take = rng.choice(takes) if takes else None
-        return self._spliced(rng, take, labels, keys, _user_key_in, _near_edge, _nearest_frame)
+        segments, words, at = [], [], 0
+        for index, label in enumerate(labels):
+            goes_on = take is not None and index < len(take.words) and keys[index] == _user_key_in(take, index)
+            if not goes_on or (index and _near_edge(take, index) and rng.random() < _SWITCH):
+                take = rng.choice(self.words[keys[index]])
+            first = 0 if index == 0 else _nearest_frame(take, index)
+            stop = _nearest_frame(take, index + 1) if index + 1 < len(take.words) else take.frames
+            shift = (at - first) * SECONDS
+            start = max(0.0, take.words[index].start + shift)
+            if words:  # a splice at a frame's edge may cut off a word's end
+                words[-1] = replace(words[-1], end=max(words[-1].start, min(words[-1].end, start)))
+            words.append(Span(label, start, take.words[index].end + shift))
+            segments.append(Segment(take, first, max(first + 1, stop)))
+            at += segments[-1].stop - first
+        return segments, words
 
     def can_ask(self, name: str, exchange: Exchange) -> bool:
         """Whether the user has said all of it; with `splice`, its words, which can be put together, are enough."""
@@ -136,58 +144,21 @@ class Takes:
         keys = (_user_key(name, label, index, len(labels)) for index, label in enumerate(labels))
         return bool(self.splice) and not say.manner and all(self.words.get(key) for key in keys)
 
-    def moshi(self, rng: random.Random, skill: str, text: str) -> tuple[list[Segment], list[Span]]:
-        """An answer put together word by word from many takes, and its words' times from its first frame on.
-
-        Were every answer one take, its first sounds would tell Moshi which one it is and so all that follows, and
-        nothing would be learnt from the user: running freely, it gets the second number of a sum wrong most.
-        """
-        labels = text.split()
-        whole = self.answers.get(text)
-        keys = [_key(skill, label, index, len(labels)) for index, label in enumerate(labels)]
-        for index, key in enumerate(keys):
-            if not whole and not self.words.get(key):
-                raise ValueError(
-                    f"Moshi has never said {labels[index]!r} at place {index + 1} of an answer like {text!r}"
-                )
-        take = rng.choice(whole) if whole else None
-        return self._spliced(rng, take, labels, keys, _key_in, _between_words, _word_frame)
-
-    def _spliced(
-        self,
-        rng: random.Random,
-        take: Take | None,
-        labels: list[str],
-        keys: list[Hashable],
-        key_in: Callable[[Take, int], Hashable],
-        can_cut: Callable[[Take, int], bool],
-        cut: Callable[[Take, int], int],
-    ) -> tuple[list[Segment], list[Span]]:
-        """Words one after the other from `take` or, from where it does not go on or by chance, from others."""
+    def moshi(self, rng: random.Random, text: str) -> tuple[list[Segment], list[Span]]:
+        """An answer put together phrase by phrase (see `phrases`), and its words' times from its first frame on."""
         segments, words, at = [], [], 0
-        for index, label in enumerate(labels):
-            goes_on = take is not None and index < len(take.words) and keys[index] == key_in(take, index)
-            if not goes_on or (index and can_cut(take, index) and rng.random() < _SWITCH):
-                take = rng.choice(self.words[keys[index]])
-            first = 0 if index == 0 else cut(take, index)
-            stop = cut(take, index + 1) if index + 1 < len(take.words) else take.frames
-            shift = (at - first) * SECONDS
-            start = max(0.0, take.words[index].start + shift)
-            if words:  # a splice at a frame's edge may cut off a word's end
-                words[-1] = replace(words[-1], end=max(words[-1].start, min(words[-1].end, start)))
-            words.append(Span(label, start, take.words[index].end + shift))
-            segments.append(Segment(take, first, max(first + 1, stop)))
-            at += segments[-1].stop - first
+        pieces = phrases(text)
+        for index, phrase in enumerate(pieces):
+            if not self.phrases.get(phrase):
+                raise ValueError(f"Moshi has never said {phrase!r}, which belongs to {text!r}")
+            take = rng.choice(self.phrases[phrase])
+            sounds = take.last + 1 + rng.choice((0, 0, 1))
+            stop = take.frames if index + 1 == len(pieces) else min(take.frames, sounds)
+            shift, end = at * SECONDS, (at + stop) * SECONDS
+            words += [Span(w.label, w.start + shift, min(w.end + shift, end)) for w in take.words]
+            segments.append(Segment(take, 0, stop))
+            at += stop
         return segments, words
-
-
-def _frame(seconds: float) -> int:
-    return int(seconds / SECONDS + 1e-3)
-
-
-def _word_frame(take: Take, index: int) -> int:
-    """The frame in which a word begins."""
-    return _frame(take.words[index].start)
 
 
 def _nearest_frame(take: Take, index: int) -> int:
@@ -195,38 +166,15 @@ def _nearest_frame(take: Take, index: int) -> int:
     return round(take.words[index].start / SECONDS)
 
 
-def _between_words(take: Take, index: int) -> bool:
-    """Whether a cut in front of word `index`, at the beginning of its frame, leaves the word before it whole.
-
-    Otherwise the end of that word would be missing, or be heard after another: "slow" and "(col)d is" make "slowed is".
-    """
-    if not 0 < index < len(take.words):
-        return True
-    return take.words[index - 1].end <= _word_frame(take, index) * SECONDS + 0.01
-
-
 def _near_edge(take: Take, index: int) -> bool:
     """Whether word `index` begins, and the one before it ends, close enough to the edge of a frame to be cut there.
 
-    Less strict than `_between_words`: nobody listens to users in training, and most people leave no gap between words.
+    Not quite at it: nobody listens to users in training, and most people leave no gap between words.
     """
     if not 0 < index < len(take.words):
         return True
     edge = _nearest_frame(take, index) * SECONDS
     return abs(take.words[index].start - edge) <= _SEAM and take.words[index - 1].end <= edge + _SEAM
-
-
-def _key(skill: str, label: str, index: int, length: int) -> tuple[str, str, int, bool]:
-    """Words are exchanged for the same word at the same place of the same kind of answer.
-
-    The last word has a melody of its own, except in a count: there it would tell Moshi that the end has come, which it
-    is to know from the question.
-    """
-    return skill, label, index, skill != "count" and index + 1 == length
-
-
-def _key_in(take: Take, index: int) -> tuple[str, str, int, bool]:
-    return _key(take.skill, take.words[index].label, index, len(take.words))
 
 
 def _user_key(name: str, label: str, index: int, length: int) -> tuple[str, str, int, int]:
@@ -275,7 +223,7 @@ class EpisodeMaker:
     def _add(self, rng: random.Random, episode: Episode, name: str, exchange: Exchange, at: int) -> int:
         """Place an exchange from frame `at` on; returns where the next one may begin."""
         mark, asked = self._ask(rng, episode, name, exchange, at)
-        answer = self._answer(rng, episode, exchange.skill, exchange.answer, asked)
+        answer = self._answer(rng, episode, exchange.answer, asked)
         if exchange.breaks:
             self._break_in(rng, episode, name, mark, answer)
             answer = episode.of(MOSHI)[-1]
@@ -299,9 +247,8 @@ class EpisodeMaker:
             at = placed.last + 1
         return Mark(exchange, placed.last, start, (0, 0), pauses=pauses[1:]), placed
 
-    def _answer(self, rng: random.Random, episode: Episode, skill: str, text: str, asked: Placed) -> Placed:
-        skill = "count" if skill in ("stop", "question", "murmur") and text.startswith("one two") else skill
-        segments, words = self.takes.moshi(rng, skill, text)
+    def _answer(self, rng: random.Random, episode: Episode, text: str, asked: Placed) -> Placed:
+        segments, words = self.takes.moshi(rng, text)
         return self._place(episode, MOSHI, asked.last + rng.choices(*_GAPS)[0], segments, words)
 
     def _break_in(self, rng: random.Random, episode: Episode, name: str, mark: Mark, count: Placed) -> None:
@@ -320,9 +267,8 @@ class EpisodeMaker:
             mark.silenced = said.start + rng.randint(7, 10)
         _cut(count, mark.silenced)
         mark.user_end = said.last
-        kind = "stop" if exchange.skill == "stop" else exchange.slots[1]
         wait = replace(said, last=max(said.last, mark.silenced))
-        self._answer(rng, episode, kind, exchange.after, wait)
+        self._answer(rng, episode, exchange.after, wait)
 
     @staticmethod
     def _place(

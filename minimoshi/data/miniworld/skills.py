@@ -305,6 +305,28 @@ def moshi_says(splits: Collection[Split] = ("speech",)) -> list[tuple[str, str]]
     return list(dict.fromkeys(said))
 
 
+# what Moshi says in one breath; every other word is said alone
+_TOGETHER = (
+    ("i do not know your name", "the opposite of", "your name is", "you sound", "you are welcome")
+    + tuple(greeting for greeting in GREETINGS.values() if " " in greeting)
+    + tuple(f"the {thing}" for thing in COLOURS)
+)
+
+
+def phrases(text: str) -> list[str]:
+    """An answer in the pieces in which Moshi says it: whatever depends on the question is a piece of its own.
+
+    In one breath, the beginning of an answer would tell by its sound how it goes on ("you sound h…"), and a model that
+    hears itself would learn to listen to that instead of the user.
+    """
+    found, rest = [], text
+    while rest:
+        start = next((t for t in _TOGETHER if rest == t or rest.startswith(t + " ")), rest.partition(" ")[0])
+        found.append(start)
+        rest = rest[len(start) :].lstrip()
+    return found
+
+
 def vocabulary() -> list[str]:
     """Every word of the mini-world, in order."""
     everything: tuple[Split, ...] = ("speech", "text", "none")

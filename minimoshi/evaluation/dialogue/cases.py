@@ -110,7 +110,7 @@ def _begin(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def _record(bank: Path, plans: list[Plan], human: str | Path | None, progress: bool) -> None:
-    record_moshi(bank, seed=1, takes=1, splits=_SPLITS)
+    record_moshi(bank, seed=1, takes=2)
     users = {plan.user.name: plan.user for plan in plans if plan.exchanges}
     for name, user in tqdm(users.items(), desc="users", disable=not progress):
         says = says_of(plans, name)
