@@ -36,10 +36,10 @@ def address(url: str, token: str = "", seed: int | None = None) -> str:
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
     if scheme not in ("ws", "wss") or not parts.netloc:
         raise ValueError(f"{url!r} is no server's address; it looks like ws://localhost:8998")
-    query = {"token": token} if token else {}
+    query = ({"token": token} if token else {}) | {"numbers": 1}
     if seed is not None:
         query |= {"audio_seed": seed, "text_seed": seed}
-    return f"{scheme}://{parts.netloc}{PATH}" + (f"?{urlencode(query)}" if query else "")
+    return f"{scheme}://{parts.netloc}{PATH}?{urlencode(query)}"
 
 
 async def converse(

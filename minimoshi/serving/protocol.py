@@ -65,6 +65,7 @@ class Wish:
 
     sampling: Sampling
     seed: int | None
+    numbers: bool = False  # every second how the server fares, as metadata, which the official client would remark on
 
 
 # what the official web client sends -> (a field of Sampling, smallest, largest)
@@ -105,4 +106,4 @@ def read_query(query: Mapping[str, str], usual: Sampling | None = None) -> Wish:
     if "pad_bonus" in fields:  # officially it multiplies PAD's chance after the temperature; ours moves its logit
         fields["pad_bonus"] *= fields.get("text_temperature", usual.text_temperature)
     seeds = [int(_number(name, query[name], 0, 2**63 - 1)) for name in _SEEDS if name in query]
-    return Wish(replace(usual, **fields), seeds[0] if seeds else None)
+    return Wish(replace(usual, **fields), seeds[0] if seeds else None, "numbers" in query)

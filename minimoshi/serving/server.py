@@ -146,7 +146,7 @@ class Conversation:
         try:
             await self._send(Kind.METADATA, json.dumps(self._metadata(seat, wish)).encode())
             await self._send(Kind.HANDSHAKE)
-            tasks = [asyncio.create_task(self._listen(seat)), asyncio.create_task(self._answer(seat))]
+            tasks = [asyncio.create_task(self._listen(seat)), asyncio.create_task(self._answer(seat, wish.numbers))]
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
@@ -227,7 +227,7 @@ class Conversation:
             self.dropped += 1
         self.outgoing.put_nowait(frame)
 
-    async def _answer(self, seat: Seat) -> None:
+    async def _answer(self, seat: Seat, numbers: bool) -> None:
         mouth, told = Mouth(), time.monotonic()
         while True:
             frame = await self.outgoing.get()
@@ -235,7 +235,7 @@ class Conversation:
                 await self._send(Kind.AUDIO, pages)
             if frame.text:
                 await self._send(Kind.TEXT, frame.text.encode())
-            if time.monotonic() - told > 1:
+            if numbers and time.monotonic() - told > 1:
                 told = time.monotonic()
                 await self._send(Kind.METADATA, json.dumps(self._numbers(seat)).encode())
 

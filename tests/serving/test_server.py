@@ -214,8 +214,9 @@ def test_a_storm_of_noise_leaves_the_server_standing(running):
 
 
 def test_addresses():
-    assert address("localhost:8998") == "ws://localhost:8998/api/chat"
-    assert address("https://moshi.example", "a b", 3) == "wss://moshi.example/api/chat?token=a+b&audio_seed=3&text_seed=3"
+    assert address("localhost:8998") == "ws://localhost:8998/api/chat?numbers=1"
+    found = address("https://moshi.example", "a b", 3)
+    assert found == "wss://moshi.example/api/chat?token=a+b&numbers=1&audio_seed=3&text_seed=3"
     with pytest.raises(ValueError, match="is no server's address"):
         address("ftp://x")
 

@@ -3,10 +3,6 @@
 import contextlib
 import io
 import json
-import re
-import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,6 +10,7 @@ import soundfile
 
 from minimoshi.serving.server import package_files
 from tests.serving.browser import CHROMIUM, OPTIONS, needs_chromium, saved
+from tests.serving.live import serving
 
 pytestmark = needs_chromium
 
@@ -23,17 +20,8 @@ ATTEMPTS = 4  # for the same reason a question may have to be asked again
 
 @pytest.fixture(scope="module")
 def link():
-    """`minimoshi serve`, as a user starts it."""
-    with contextlib.closing(socket.socket()) as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "minimoshi", "serve", "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            line = process.stdout.readline()
-            yield re.search(r"http://\S+", line)[0]
-        finally:
-            process.terminate()
+    with serving() as link:
+        yield link
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ export function chatAddress(server, query = {}) {
   url.protocol = { "http:": "ws:", "https:": "wss:" }[url.protocol] ?? url.protocol;
   if (!/^wss?:$/.test(url.protocol)) throw new Error(`"${server}" is no address; one looks like ws://localhost:8998.`);
   if (!url.pathname.endsWith("/api/chat")) url.pathname = url.pathname.replace(/\/?$/, "/api/chat");
-  url.search = new URLSearchParams(query);
+  url.search = new URLSearchParams({ ...query, numbers: 1 });
   url.hash = "";
   return url.href;
 }
