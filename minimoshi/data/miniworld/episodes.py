@@ -15,14 +15,18 @@ from pathlib import Path
 
 from ...config import SAMPLE_RATE
 from ..voices import Span
-from .bank import FRAME, MOSHI, Take, User, read_takes, speakers
+from .bank import FRAME, MOSHI, TAIL, Take, User, read_takes, speakers
 from .skills import SKILLS, Exchange, Say, Split, phrases, script
 
 SECONDS = FRAME / SAMPLE_RATE  # of a frame
 _GAPS = ((2, 3, 4), (0.5, 0.35, 0.15))  # frames from the user's last sound to Moshi's first
+# Frames of silence between two phrases of Moshi. A model that speaks freely must find its way on after any of them:
+# were they always short, one moment missed would be the end of the sentence.
+_BREATHS = ((0, 1, 2, 3), (0.4, 0.3, 0.2, 0.1))
 _STOP_AFTER = ((2, 3, 4), (0.4, 0.4, 0.2))  # frames from the end of "stop" to Moshi's silence
 _SWITCH = 0.6  # how often a sentence goes on with another take at a word's beginning, where that can be done unheard
 _SEAM = 0.025  # seconds by which a word of a user may begin beside the edge of a frame, to be cut there
+_OKAY = (7, 9)  # frames from there to what it says then, longer than any of its breaths
 _OVERLAP = 0.1  # how often the user speaks a little before Moshi has ended
 
 
@@ -152,8 +156,8 @@ class Takes:
             if not self.phrases.get(phrase):
                 raise ValueError(f"Moshi has never said {phrase!r}, which belongs to {text!r}")
             take = rng.choice(self.phrases[phrase])
-            sounds = take.last + 1 + rng.choice((0, 0, 1))
-            stop = take.frames if index + 1 == len(pieces) else min(take.frames, sounds)
+            breath = TAIL + 1 if index + 1 == len(pieces) else rng.choices(*_BREATHS)[0]
+            stop = min(take.frames, take.last + 1 + breath)
             shift, end = at * SECONDS, (at + stop) * SECONDS
             words += [Span(w.label, w.start + shift, min(w.end + shift, end)) for w in take.words]
             segments.append(Segment(take, 0, stop))
@@ -223,7 +227,7 @@ class EpisodeMaker:
     def _add(self, rng: random.Random, episode: Episode, name: str, exchange: Exchange, at: int) -> int:
         """Place an exchange from frame `at` on; returns where the next one may begin."""
         mark, asked = self._ask(rng, episode, name, exchange, at)
-        answer = self._answer(rng, episode, exchange.answer, asked)
+        answer = self._answer(rng, episode, exchange.answer, asked.last + rng.choices(*_GAPS)[0])
         if exchange.breaks:
             self._break_in(rng, episode, name, mark, answer)
             answer = episode.of(MOSHI)[-1]
@@ -247,9 +251,8 @@ class EpisodeMaker:
             at = placed.last + 1
         return Mark(exchange, placed.last, start, (0, 0), pauses=pauses[1:]), placed
 
-    def _answer(self, rng: random.Random, episode: Episode, text: str, asked: Placed) -> Placed:
-        segments, words = self.takes.moshi(rng, text)
-        return self._place(episode, MOSHI, asked.last + rng.choices(*_GAPS)[0], segments, words)
+    def _answer(self, rng: random.Random, episode: Episode, text: str, at: int) -> Placed:
+        return self._place(episode, MOSHI, at, *self.takes.moshi(rng, text))
 
     def _break_in(self, rng: random.Random, episode: Episode, name: str, mark: Mark, count: Placed) -> None:
         """The user speaks while Moshi counts; Moshi stops and answers, or goes on."""
@@ -263,12 +266,13 @@ class EpisodeMaker:
             return
         if exchange.skill == "stop":
             mark.silenced = said.last + rng.choices(*_STOP_AFTER)[0]
+            wait = rng.randint(*_OKAY)
         else:  # a question shows after half a second that it is more than a murmur
             mark.silenced = said.start + rng.randint(7, 10)
+            wait = rng.choices(*_GAPS)[0]
         _cut(count, mark.silenced)
         mark.user_end = said.last
-        wait = replace(said, last=max(said.last, mark.silenced))
-        self._answer(rng, episode, exchange.after, wait)
+        self._answer(rng, episode, exchange.after, max(said.last, mark.silenced) + wait)
 
     @staticmethod
     def _place(

@@ -39,18 +39,18 @@ LONG_COUNTS = range(7, 11)  # long enough to break in
 
 # How often each skill is drawn. What is hard, or needs two exchanges, gets more than its natural share.
 SKILLS: dict[str, float] = {
-    "greeting": 0.03,
-    "sum": 0.13,
+    "greeting": 0.02,
+    "sum": 0.12,
     "neighbour": 0.04,
     "opposite": 0.17,
     "colour": 0.07,
-    "name": 0.07,
-    "recall": 0.12,
+    "name": 0.03,
+    "recall": 0.2,
     "count": 0.12,
     "stop": 0.09,
     "question": 0.05,
     "murmur": 0.09,
-    "repeat": 0.06,
+    "repeat": 0.05,
     "manner": 0.09,
 }
 SHOWN = (("sum", "three", "plus", "four"), ("sum", "nine", "minus", "five"), ("sum", "two", "plus", "two"))
@@ -258,7 +258,7 @@ def script(
         skill = rng.choices(list(skills), list(skills.values()))[0]
         if skill == "greeting" and any(e.skill == "greeting" for e in found):
             continue
-        if skill == "recall" and name is None and rng.random() < 0.6:
+        if skill == "recall" and name is None and rng.random() < 0.9:
             skill = "name" if "name" in skills else "recall"
         drawn = exchange(skill, rng, splits, name)
         if drawn.slots in (("loud",), ("quiet",)) and drawn.skill == "manner" and not found:

@@ -10,7 +10,7 @@ import numpy as np
 from ...config import SAMPLE_RATE
 
 LEVEL_DB = -45.0  # root mean square of a window that counts as sound, below full scale; Moshi speaks at -23
-BREATH = 0.15  # seconds of silence that end a stretch of speech; between the words of a count lie less than 0.13
+BREATH = 0.15  # seconds of silence that end a stretch of speech
 IPU_SILENCE = 0.2  # the same between inter-pausal units, as in the paper's table of turn statistics
 _WINDOW = 240  # samples, 10 ms
 _CLICK = 0.05  # seconds; what is shorter is no speech

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from .report import Judged
 
 ENOUGH = 200  # episodes; fewer are a first look
-_NAMES = {"model": "model", "script": "the script itself", "codec": "the script after the codec", "cascade": "cascade"}
+_NAMES = {
+    "model": "model",
+    "half-duplex": "deaf while it speaks",
+    "script": "the script itself",
+    "codec": "the script after the codec",
+    "cascade": "cascade",
+}
 DEFINITIONS = f"""\
 - **Episodes**: made by `python -m minimoshi.evaluation.dialogue.cases FOLDER`; two cards with the same number had the
   same ones. The model runs freely, as in a live session: it hears the user up to a frame and speaks that frame. A

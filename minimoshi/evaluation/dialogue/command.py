@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="FOLDER", help="where the card goes")
     parser.add_argument("--quick", type=int, metavar="N", help="only the first N episodes of every skill and group")
     parser.add_argument("--groups", nargs="+", metavar="GROUP", help="only these groups of episodes")
-    parser.add_argument("--baseline", choices=["cascade"], help="judge this beside the model")
+    parser.add_argument(
+        "--baseline", nargs="+", choices=["cascade", "half-duplex"], default=[], help="judge these beside the model"
+    )
     own = "0 is greedy (default: the model's own)"
     parser.add_argument("--temperature", type=float, help=f"of the audio tokens; {own}")
     parser.add_argument("--text-temperature", type=float, help=f"of the text tokens; {own}")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SHOWN = 3  # good episodes, and as many bad ones
 _TELLING = ("stop", "repeat", "recall", "murmur", "question", "sum", "manner")  # skills that are worth a picture
 _VERDICT = {True: "as it should be", False: "not as it should be"}
-_COLOURS = {"model": BLUE, "script": GREY, "cascade": ORANGE}
+_COLOURS = {"model": BLUE, "script": GREY, "cascade": ORANGE, "half-duplex": RED}
 
 
 def draw_figures(folder: Path, card: dict[str, Any], systems: dict[str, Judged]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from .run import Answer
 EARLY = 0.4  # seconds before the end of the user's turn from which on Moshi may begin: people overlap too
 TAKEOVER = 1.5  # seconds after it until which Moshi must have begun
 LONG, MANY = 1.0, 3  # Full-Duplex-Bench: speech in a pause takes the turn from this many seconds on, or with more words
-_ONE_START = 0.5  # seconds of silence between two starts
+SENTENCE = 0.5  # seconds of silence that end what Moshi says; between its words lie less than 0.45
 _TEXT_AHEAD = 0.12  # seconds by which a word of the text may come before its sound
 
 Row = dict[str, Any]
@@ -26,7 +26,8 @@ Row = dict[str, Any]
 
 def judge_case(case: Case, answer: Answer, ear: Ear, original: Case | None = None) -> tuple[Row, list[Row]]:
     """The row of an episode and those of its exchanges. original: the episode of which this one is the control."""
-    talk = stretches(answer.moshi)
+    units = stretches(answer.moshi)
+    talk = joined(units, SENTENCE)
     seconds = len(answer.moshi) / SAMPLE_RATE
     user = [Stretch(*extent) for extent in case.facts["user_speech"]]
     row = {
@@ -35,8 +36,8 @@ def judge_case(case: Case, answer: Answer, ear: Ear, original: Case | None = Non
         "user": case.facts["user"]["name"],
         "seconds": seconds,
         "talk": [[round(s.start, 2), round(s.end, 2)] for s in talk],
-        "starts": len(joined(talk, _ONE_START)),
-        "turns": turn_statistics(talk, user, seconds),
+        "starts": len(talk),
+        "turns": turn_statistics(units, user, seconds),
     }
     asked_of = original.exchanges if original else case.exchanges
     rows = []
@@ -80,7 +81,7 @@ def _pauses(talk: Sequence[Stretch], exchange: Row, answer: Answer, ear: Ear) ->
 def _broken(talk: Sequence[Stretch], exchange: Row) -> Row:
     """When Moshi fell silent after the user broke in (in a control: would have), from the end of what they said.
 
-    None where it was not speaking then. A silence of BREATH is one; the words of a count lie closer together.
+    None where it was not speaking then. A silence of SENTENCE is one; the words of a count lie closer together.
     """
     if not exchange["broken"]:
         return {"speaking": None, "silent_after": None}

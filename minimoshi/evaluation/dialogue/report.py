@@ -85,7 +85,10 @@ def make_card(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Ju
         "script": Judged("script", ((case, script_answer(case)) for case in cases), ear, cases),
         "codec": Judged("script after the codec", decoded, ear, some),
     }
-    if options.baseline == "cascade":
+    if "half-duplex" in options.baseline:  # the same model, deaf while it speaks
+        deaf = Runner(model, cache, seed=options.seed, batch_size=options.batch, half_duplex=True, **sampling)
+        systems["half-duplex"] = Judged("model, deaf while it speaks", deaf(cases), ear, cases)
+    if "cascade" in options.baseline:
         from .cascade import Cascade
 
         cascade = Cascade(_listener("tiny.en", str(cache)))
@@ -230,8 +233,9 @@ def _user_sound(cases: Sequence[Case]) -> np.ndarray:
 def _command(options: argparse.Namespace) -> str:
     """What to type to get this card again."""
     words = ["minimoshi", "evaluate", "dialogue", options.model, "--cases", options.cases, "--out", options.out]
-    for name in ("quick", "baseline", "temperature", "text_temperature", "seed"):
+    for name in ("quick", "temperature", "text_temperature", "seed"):
         if (value := getattr(options, name)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
-    words += ["--groups", *options.groups] if options.groups else []
+    for name in ("baseline", "groups"):
+        words += [f"--{name}", *value] if (value := getattr(options, name)) else []
     return shlex.join(os.fspath(word) for word in words)

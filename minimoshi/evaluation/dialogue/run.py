@@ -22,19 +22,20 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ...checkpoint import CONFIG, read_json, shipped_names
-from ...config import PAD_ID
+from ...config import EPAD_ID, PAD_ID
 from ...data.miniworld.episodes import SECONDS as FRAME_SECONDS
 from ...data.stereo import Word
 from ...mimi import MimiAudioCodec
 from ...moshi import FullDuplexDialogueModel, HierarchicalGenerator
 from ...moshi.dialogue import timed_words
-from ...moshi.grid import UNGENERATED
+from ...moshi.grid import UNGENERATED, ZERO_TOKEN
 from ...text import TextTokenizer
 from ...text.tokenizer import MODEL
 from ..memo import digest
 from .cases import Case
 
 _WARM_UP = 20  # frames of a session before its steps are timed
+_TURN = 10  # frames that a word belongs to, for a model that hears nothing while it speaks
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Runner:
     """`runner(cases)` yields (case, Answer) for every case; what was generated once is kept in `cache`.
 
     sampling: options of `generator.stream`. seed: a case draws its tokens from `seed` and its name, so neither the
-    batch nor the order matters.
+    batch nor the order matters. half_duplex: the model is made deaf while it speaks.
     """
 
     def __init__(
@@ -85,12 +86,13 @@ class Runner:
         seed: int = 0,
         batch_size: int = 16,
         progress: bool = True,
+        half_duplex: bool = False,
         **sampling: Any,
     ):
         self.model, self.seed, self.batch_size, self.progress = model, seed, batch_size, progress
-        self.sampling = sampling
+        self.sampling, self.half_duplex = sampling, half_duplex
         self.key = fingerprint(model)
-        options = json.dumps([self.key, seed, sorted(sampling.items())])
+        options = json.dumps([self.key, seed, sorted(sampling.items())]) + ("/half-duplex" if half_duplex else "")
         self.folder = Path(cache) / "dialogues" / hashlib.sha256(options.encode()).hexdigest()[:16]
 
     def __call__(self, cases: Sequence[Case]) -> Iterator[tuple[Case, Answer]]:
@@ -131,8 +133,14 @@ class Runner:
         stream = self.model.generator.stream(len(users), seed=seeds, **self.sampling)
         stream.step(torch.zeros_like(grid[:, :, 0]))  # its first call cannot see its codes; see DialogueBatch
         nothing = grid.new_full((len(users), 1 + config.dep_q), UNGENERATED)
-        steps = [stream.step(grid[:, :, t]) for t in range(frames)]
-        out = torch.stack([nothing if step is None else step for step in steps], dim=2)
+        spoken = torch.full((len(users),), -_TURN)  # the frame of every row's last word
+        steps = []
+        for t in range(frames):
+            deaf = (self.half_duplex & (t - spoken < _TURN))[:, None]
+            said = stream.step(grid[:, :, t].masked_fill(deaf, ZERO_TOKEN))
+            steps.append(nothing if said is None else said)
+            spoken[~torch.isin(steps[-1][:, 0], torch.tensor([UNGENERATED, EPAD_ID, PAD_ID]))] = t
+        out = torch.stack(steps, dim=2)
         return [row[:, : codes.shape[1]] for row, codes in zip(out, heard, strict=True)]
 
     @torch.inference_mode()

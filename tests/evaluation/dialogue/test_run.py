@@ -14,6 +14,7 @@ from minimoshi.evaluation.dialogue.command import add_arguments
 from minimoshi.evaluation.dialogue.measures import judge_case
 from minimoshi.evaluation.dialogue.run import Runner, fingerprint, load_model, step_milliseconds, text_words
 from minimoshi.moshi import FullDuplexDialogueModel
+from minimoshi.moshi.grid import UNGENERATED
 from tests.evaluation.dialogue.conftest import read_tones, tone_words
 from tests.helpers import MOSHI, SPEECH_MIMI, small_codec, small_generator
 
@@ -42,6 +43,20 @@ def test_a_batch_says_what_every_live_session_says(model, tmp_path):
         assert torch.equal(live.codes[:4], grid)
         assert np.abs(answer.moshi - live.stereo[0].clamp(-1, 1).numpy()).max() < 1e-4
         assert [(w.text, pytest.approx(w.start)) for w in answer.words] == live.text
+
+
+def test_a_half_duplex_model_hears_nothing_while_it_speaks(model, tmp_path):
+    options = dict(seed=3, temperature=0.9, text_temperature=0.9)
+    user = 0.3 * torch.randn(20 * 1920)
+    other = user.clone()
+    runners = [Runner(model, tmp_path, half_duplex=deaf, **options) for deaf in (False, True)]
+    assert runners[0].folder != runners[1].folder
+    said = runners[1].converse([user], ["a"])[0]
+    spoken = next(t for t in range(20) if said[0, t] not in (UNGENERATED, EPAD_ID, PAD_ID))
+    other[(spoken + 3) * 1920 : (spoken + 6) * 1920] = 0.3 * torch.randn(3 * 1920)  # it breaks in
+    whole, deaf = ([r.converse([wav], ["a"])[0] for wav in (user, other)] for r in runners)
+    assert torch.equal(deaf[0][:, : spoken + 8], deaf[1][:, : spoken + 8])
+    assert not torch.equal(whole[0][:, : spoken + 8], whole[1][:, : spoken + 8])
 
 
 def test_what_was_generated_is_kept(world, model, tmp_path, monkeypatch):
@@ -108,7 +123,7 @@ def made(model, monkeypatch):
 def test_the_whole_card(world, tmp_path, made, monkeypatch, capsys):
     out = tmp_path / "card"
     base = ("toy", "--cases", world.folder, "--out", out, "--cache", tmp_path)
-    asked = options(*base, "--baseline", "cascade", "--groups", "seen", "control")
+    asked = options(*base, "--baseline", "cascade", "half-duplex", "--groups", "seen", "control")
     some = [f"seen-{skill}-00" for skill in ("sum", "stop", "murmur", "manner")]
     cases = [case for case in world.cases if {case.name, case.facts["control"]} & set(some)]
     monkeypatch.setattr(report, "load_cases", lambda folder: cases)
@@ -124,7 +139,8 @@ def test_the_whole_card(world, tmp_path, made, monkeypatch, capsys):
     assert cascade["accuracy"]["seen"]["sum"]["rate"] == 1 and cascade["manner"]["rate"] == 0
     assert cascade["takeover"]["median"] > 0.7 and cascade["murmur"]["broken"]["right"]["rate"] == 0
     text = (out / "card.md").read_text()
-    for part in ("minimoshi evaluate dialogue toy --cases", "too few to judge by", "| cascade |", "latency.png"):
+    systems = ("| cascade |", "| deaf while it speaks |")
+    for part in ("minimoshi evaluate dialogue toy --cases", "too few to judge by", *systems, "latency.png"):
         assert part in text
     assert "nan" not in text.lower().replace("resemblyzer", "")
     assert list((out / "episodes").glob("*.flac")) and (out / "answers.png").stat().st_size > 5000
