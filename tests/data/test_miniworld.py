@@ -150,7 +150,7 @@ def test_all_skills_are_drawn_with_the_words_of_the_vocabulary():
 
 def test_takes_keep_their_words_and_their_lead(folder):
     user, takes = bank.read_takes(folder, "user-001")
-    assert user.noise == 2 and len(takes) == len(ASKED)
+    assert user.noise == 2 and len(takes) == bank.COPIES * len(ASKED)
     for take in takes:
         assert [w.label for w in take.words] == take.text.split()
         assert take.codes.shape == (8, take.frames) and take.codes.max() < 512
@@ -323,6 +323,17 @@ def test_a_silent_episode_is_silent(folder, maker):
     grid = make(maker.random(rng, 50, silent=1.0), rng)
     assert (grid.codes[0] == PAD_ID).all() and not grid.speaking.any() and not grid.heard.any()
     assert EPAD_ID not in grid.codes[0]
+
+
+def test_every_take_is_there_twice_in_other_places_of_the_frame(folder):
+    for name in ("moshi", "user-001"):
+        takes = bank.read_takes(folder, name)[1]
+        for first, second in zip(takes[: len(takes) // 2], takes[len(takes) // 2 :], strict=True):
+            assert first.text == second.text and np.array_equal(first.sound, second.sound)
+            moved = (second.lead - first.lead) / SAMPLE_RATE
+            assert 0.01 < moved % 0.08 < 0.07
+            assert second.words[0].start - first.words[0].start == pytest.approx(moved)
+            assert second.codes.shape[1] == second.frames and not np.array_equal(second.codes, first.codes)
 
 
 def test_codes_must_be_there(folder, tmp_path):

@@ -9,6 +9,7 @@ lie between.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -39,6 +40,7 @@ _CALL = 25 * FRAME  # samples that are encoded at once
 TAIL = 2  # frames of background that belong to a take, so that the codec can settle
 BEFORE, AFTER = 0.03, 0.05  # seconds kept around the sound
 _TAKES = 12  # of each of Moshi's phrases
+COPIES = 2  # of every take: the same sound gives other codes where it lies otherwise on the frames
 _HIBARI = {"high": ("f0", 1.45), "low": ("f0", 0.68), "fast": ("speed", 1.45), "slow": ("speed", 0.68)}
 _SPELLED = {"flite": {"mhm": "umhum"}}  # how an engine must be told, lest it spells the word out
 _GAIN_DB = {"loud": 9.0, "quiet": -13.0}
@@ -246,20 +248,30 @@ def with_background(sound: np.ndarray, lead: int, noise: int, rng: np.random.Gen
 
 
 @torch.inference_mode()
-def encode_bank(folder: str | Path, codec: MimiAudioCodec, progress: bool = True) -> None:
-    """Give every speaker of the bank codes, and make the tapes of noise; what is there stays."""
+def encode_bank(folder: str | Path, codec: MimiAudioCodec, progress: bool = True, copies: int = COPIES) -> None:
+    """Give every speaker of the bank codes, `copies` times, and make the tapes of noise; what is there stays."""
     folder, rng = Path(folder), np.random.default_rng(0)
     for noise in range(len(NOISE_DB)):
         if not (folder / f"noise-{noise}.codes.npy").exists():
             wav = background(noise, (TAPE_FRAMES + CONTEXT) * FRAME, rng)
             codes = codec.encode(torch.from_numpy(wav)[None, None])[0, :, CONTEXT:]
             np.save(folder / f"noise-{noise}.codes.npy", codes.numpy().astype(np.uint16))
-    for index in tqdm(sorted(folder.glob("*.jsonl")), desc="encoding", disable=not progress):
-        if not index.with_suffix(".codes.npy").exists():
-            np.save(index.with_suffix(".codes.npy"), _encode(index, codec, rng))
+    work = [(index, copy) for copy in range(copies) for index in sorted(folder.glob("*.jsonl"))]
+    for index, copy in tqdm(work, desc="encoding", disable=not progress):
+        if not (coded := _codes_of(index, copy)).exists():
+            np.save(coded, _encode(index, codec, rng, copy))
 
 
-def _encode(index: Path, codec: MimiAudioCodec, rng: np.random.Generator) -> np.ndarray:
+def _codes_of(index: Path, copy: int) -> Path:
+    return index.with_suffix(f".{copy}.codes.npy" if copy else ".codes.npy")
+
+
+def _lead(row: dict, copy: int) -> int:
+    """Samples of background before the first one, in a copy of a take: spread over the frame as evenly as may be."""
+    return (row["lead"] + round(copy * 0.618 * FRAME)) % FRAME
+
+
+def _encode(index: Path, codec: MimiAudioCodec, rng: np.random.Generator, copy: int = 0) -> np.ndarray:
     """All takes of a speaker one after the other, uint16 [Q, frames].
 
     They are encoded as one stream of two seconds a call, which keeps the work within a core's cache, with the
@@ -268,7 +280,7 @@ def _encode(index: Path, codec: MimiAudioCodec, rng: np.random.Generator) -> np.
     facts, rows, sound = _read(index)
     state, found, waiting, keep = codec.initial_state(), [], np.zeros(0, np.float32), []
     for number, row in enumerate(rows):
-        wav, frames = with_background(_of(sound, row), row["lead"], facts["noise"], rng)
+        wav, frames = with_background(_of(sound, row), _lead(row, copy), facts["noise"], rng)
         waiting = np.concatenate([waiting, wav])
         keep += [False] * CONTEXT + [True] * frames
         whole = len(waiting) // _CALL * _CALL if number + 1 < len(rows) else len(waiting)
@@ -292,17 +304,25 @@ def _of(sound: np.ndarray, row: dict) -> np.ndarray:
 
 
 def read_takes(folder: str | Path, name: str) -> tuple[User, list[Take]]:
-    """A speaker of the bank and all their takes, with codes if there are any."""
+    """A speaker of the bank and all their takes, with codes if there are any: every copy that has been encoded."""
     index = Path(folder) / f"{name}.jsonl"
     if not index.exists():
         raise FileNotFoundError(f"{folder} holds no takes of {name!r}; record them first (record_user, record_moshi)")
     facts, rows, sound = _read(index)
-    coded = index.with_suffix(".codes.npy")
+    copies = itertools.takewhile(lambda copy: _codes_of(index, copy).exists(), itertools.count())
+    takes = [take for copy in list(copies) or [0] for take in _takes(index, name, rows, sound, copy)]
+    room = tuple(facts.pop("room")) if facts["room"] else facts.pop("room")
+    return User(**facts, room=room), takes
+
+
+def _takes(index: Path, name: str, rows: list[dict], sound: np.ndarray, copy: int) -> list[Take]:
+    coded = _codes_of(index, copy)
     codes = np.load(coded) if coded.exists() else None
     takes, at = [], 0
     for row in rows:
-        shift = row["lead"] / SAMPLE_RATE
-        frames = -(-(row["lead"] + row["samples"]) // FRAME) + TAIL
+        lead = _lead(row, copy)
+        shift = lead / SAMPLE_RATE
+        frames = -(-(lead + row["samples"]) // FRAME) + TAIL
         takes.append(
             Take(
                 speaker=name,
@@ -310,8 +330,8 @@ def read_takes(folder: str | Path, name: str) -> tuple[User, list[Take]]:
                 manner=row["manner"],
                 words=tuple(Span(label, start + shift, end + shift) for label, start, end in row["words"]),
                 frames=frames,
-                last=int((row["lead"] + row["samples"] - AFTER * SAMPLE_RATE) // FRAME),
-                lead=row["lead"],
+                last=int((lead + row["samples"] - AFTER * SAMPLE_RATE) // FRAME),
+                lead=lead,
                 sound=_of(sound, row),
                 codes=None if codes is None else codes[:, at : at + frames],
             )
@@ -319,8 +339,7 @@ def read_takes(folder: str | Path, name: str) -> tuple[User, list[Take]]:
         at += frames
     if codes is not None and at != codes.shape[1]:
         raise ValueError(f"{coded} holds {codes.shape[1]} frames, expected {at}: encode {name!r} again")
-    room = tuple(facts.pop("room")) if facts["room"] else facts.pop("room")
-    return User(**facts, room=room), takes
+    return takes
 
 
 def speakers(folder: str | Path) -> list[str]:
