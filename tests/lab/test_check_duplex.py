@@ -15,12 +15,12 @@ def edges(row):
     return ([i for i, pair in enumerate(pairs) if pair == change] for change in ((False, True), (True, False)))
 
 
-def answer_gaps(moshi, user, from_end=False, unit=0.01, sign=1, last=False):
+def answer_gaps(moshi, user, from_end=False, unit=0.01, sign=1, last=False, after=0):
     starts, ends = edges(user)
     own, found = list(edges(moshi))[0], []
     for turn, (start, end) in enumerate(zip(starts, ends, strict=True)):
         until = starts[turn + 1] if turn + 1 < len(starts) else len(user)
-        there = [s for s in own if (end if from_end else start) <= s < until]
+        there = [s for s in own if (end if from_end else start + after) <= s < until]
         found.append(sign * unit * (there[-1 if last else 0] - end) if there else None)
     return found
 
@@ -54,6 +54,8 @@ MISTAKES = [
     ("answer_gaps", lambda *a: answer_gaps(*a, unit=1), "count in seconds"),
     ("answer_gaps", lambda *a: answer_gaps(*a, sign=-1), "below zero"),
     ("answer_gaps", lambda *a: answer_gaps(*a, last=True), "Moshi answers twice"),
+    ("answer_gaps", lambda *a: answer_gaps(*a, after=1), "begin in the same window"),
+    ("answer_gaps", lambda *a: [g and g + 0.01 for g in answer_gaps(*a)], "first silent window"),
     ("answer_gaps", lambda *a: [g for g in answer_gaps(*a) if g is not None], "one for each turn"),
     ("turn_over", lambda *a: turn_over(*a, early=1), "a frame too early"),
     ("turn_over", lambda active, patience: turn_over(active, patience, early=patience - 1), "silence begins"),
