@@ -14,6 +14,7 @@ from .moshi_recipe import MoshiRecipe
 from .named import add_run_arguments, begin, wanted
 
 STAGES = ("takes", "codes", "dialogue", "export")
+READ = {"sum": 0.45, "name": 0.05, "recall": 0.5}  # skills of episodes without sound: combinations, and memory
 HELD_OUT = 2  # batches of episodes to check with
 
 
@@ -62,7 +63,7 @@ def training(options: argparse.Namespace, recipe: MoshiRecipe, takes: Path):
 
     tokenizer = TextTokenizer.from_pretrained(options.tokenizer)
     bank, grids = Takes(takes, splice=recipe.user_splice), GridMaker(takes, tokenizer)
-    heard, read = EpisodeMaker(bank), EpisodeMaker(bank, {"sum": 1.0}, ("speech", "text"))
+    heard, read = EpisodeMaker(bank), EpisodeMaker(bank, READ, ("speech", "text"))
 
     def source(rng: random.Random, frames: int):
         if recipe.text_behind:
