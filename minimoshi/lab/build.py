@@ -26,7 +26,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from .maps import COURSE
+from .maps import ANNEX, COURSE
 
 SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION: (.*)\n(?:.*\n)*?\1# END SOLUTION$", re.MULTILINE)
 HEADER = re.compile(r"^%% (?P<kind>md|code) (?P<id>[a-z0-9-]+)(?: \[(?P<tags>[a-z0-9, -]*)\])?$")
@@ -44,7 +44,7 @@ def notebooks_folder() -> Path:
 
 def sources(numbers: list[str], folder: Path) -> list[Path]:
     """The solution notebooks with these numbers (none given: all that exist), in the order of the course."""
-    known = {number: folder / "solutions" / f"{name}.ipynb" for number, name, _ in COURSE}
+    known = {number: folder / "solutions" / f"{name}.ipynb" for number, name, _ in [*COURSE, ANNEX]}
     unknown = [number for number in numbers if number not in known]
     if unknown:
         raise ValueError(f"There is no notebook {', '.join(unknown)}; the course has {', '.join(known)}.")
@@ -166,7 +166,7 @@ def same(path: Path) -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m minimoshi.lab.build", description=__doc__.split("\n")[0])
-    parser.add_argument("numbers", nargs="*", metavar="NN", help="numbers of notebooks, such as 01; all when left out")
+    parser.add_argument("numbers", nargs="*", metavar="NN", help="numbers, such as 01, or museum; all when left out")
     parser.add_argument("--check", action="store_true", help="run nothing; compare the student notebooks")
     parser.add_argument("--to-text", type=Path, metavar="FILE", help="write one notebook's cells as text")
     parser.add_argument("--from-text", type=Path, metavar="FILE", help="replace one notebook's cells by this text")

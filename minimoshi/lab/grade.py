@@ -46,10 +46,15 @@ def find_notebooks(paths: Iterable[str | os.PathLike]) -> list[Path]:
         some = sorted(path.rglob("*.ipynb")) if path.is_dir() else [path]
         found += [p for p in some if not {"solutions", ".ipynb_checkpoints"} & set(p.parts[:-1]) or not path.is_dir()]
     wanted = {e.notebook for e in EXERCISES.values()}
-    notebooks = [p for p in found if p.name[:2] in wanted]
+    notebooks = [p for p in found if number_of(p) in wanted]
     if not notebooks:
-        raise ValueError(f"none of {[str(p) for p in found][:5]} is a notebook of the course (00_… to 13_…)")
+        raise ValueError(f"none of {[str(p) for p in found][:5]} is a notebook of the course (00_… to 13_…, museum_…)")
     return notebooks
+
+
+def number_of(path: Path) -> str:
+    """What stands before the first _ of its name: "07", or "museum"."""
+    return path.stem.partition("_")[0]
 
 
 def student_of(path: Path) -> str:
@@ -85,7 +90,7 @@ def grade_notebook(path: Path, seeds: Sequence[int]) -> list[Mark]:
     return [
         Mark(student_of(path), e.notebook, name, **_state(verdicts.get(name)))
         for name, e in EXERCISES.items()
-        if e.notebook == path.name[:2]
+        if e.notebook == number_of(path)
     ]
 
 

@@ -28,6 +28,7 @@ COURSE = [
     ("12", "12_real_time", "real time"),
     ("13", "13_from_mini_to_moshi", "from mini\nto Moshi"),
 ]
+ANNEX = ("museum", "museum_of_bugs", "museum of bugs")  # beside the course: no lesson, and no place in its order
 WINGS = [
     ("the whole", 0, 1, SKY),
     ("foundations", 1, 4, GREEN),
@@ -47,12 +48,17 @@ def written() -> set[str]:
 
 
 def course_map(number: str) -> None:
-    """The fourteen notebooks in their order, with notebook `number` (such as "01") lit and unwritten ones paler."""
-    names = [room[0] for room in COURSE]
+    """The fourteen notebooks in their order, with notebook `number` (such as "01") lit and unwritten ones paler.
+
+    For the annex a box of its own is lit beneath them.
+    """
+    annex = number == ANNEX[0]
+    rooms = [*COURSE, ANNEX] if annex else COURSE
+    names = [room[0] for room in rooms]
     if number not in names:
         raise ValueError(f"There is no notebook {number!r}; the course has {names[0]} to {names[-1]}.")
     there = written() | {number}
-    figure, axes = plt.subplots(figsize=(WIDTH, 1.75))
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.2 if annex else 1.75))
     for wing, first, last, colour in WINGS:
         row, column = divmod(first, 7)
         axes.text(column * 1.0, 1.62 - 1.35 * row, wing, fontsize=7.5, color=colour, weight="bold", va="bottom")
@@ -95,11 +101,14 @@ def course_map(number: str) -> None:
                 weight="bold" if lit else "normal",
                 alpha=writing,
             )
-    axes.set(xlim=(-0.02, 7), ylim=(-0.7, 1.95))
+    if annex:
+        box(axes, 2.03, -1.2, 2.86, 0.4, f"annex: {ANNEX[2]}", ORANGE, ORANGE)
+    axes.set(xlim=(-0.02, 7), ylim=(-1.3 if annex else -0.7, 1.95))
     axes.axis("off")
-    here = COURSE[names.index(number)][2].replace("\n", " ")
+    here = rooms[names.index(number)][2].replace("\n", " ")
     paler = "; paler boxes are still being written" if len(there) < len(names) else ""
-    show(figure, f"Map of the course, fourteen notebooks in two rows{paler}. You are in {number}, {here}.")
+    where = "the annex" if annex else number
+    show(figure, f"Map of the course, fourteen notebooks in two rows{paler}. You are in {where}, {here}.")
 
 
 def millions(*modules: nn.Module) -> str:

@@ -21,6 +21,7 @@ from nbformat import NotebookNode
 from tqdm import tqdm
 
 from .build import notebooks_folder
+from .maps import ANNEX
 
 LINK = re.compile(r'href="(?!https?:|#|data:|mailto:)([^"]+)"')
 HEADING = re.compile(r"^(#{1,3}) ", re.MULTILINE)
@@ -80,7 +81,8 @@ def publish(kind: str, out: Path, reveal: str | None = None) -> list[Path]:
             raise ValueError(f"{local} holds no dist/reveal.js; name the unpacked folder of reveal.js 4")
         exporter.reveal_url_prefix = local.resolve().as_uri() if local.exists() else reveal
     written = []
-    for path in tqdm(sorted(root.rglob("[0-9][0-9]_*.ipynb")), desc=kind, unit="notebook"):
+    paths = [path for name in ("[0-9][0-9]_*", ANNEX[1]) for path in sorted(root.rglob(f"{name}.ipynb"))]
+    for path in tqdm(paths, desc=kind, unit="notebook"):
         notebook = nbformat.read(path, as_version=4)
         for cell, how in zip(notebook.cells, slide_kinds(notebook), strict=True):
             cell.metadata["slideshow"] = {"slide_type": how}

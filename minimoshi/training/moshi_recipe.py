@@ -46,7 +46,7 @@ class MoshiRecipe(Recipe):
     user_noise: float = 0.08  # how often a code of the user is replaced by another
     user_drop: float = 0.05  # how often a frame of the user is hidden
     user_splice: float = 0.5  # how often a sentence of the user is put together from several takes
-    text_alone: float = 0.1  # share of the episodes whose sound is hidden; these hold sums kept for text, and told names
+    text_alone: float = 0.1  # share of the episodes whose sound is hidden: sums kept for text, and told names
     text_mask: float = 0.0  # how often the text of an episode is hidden altogether (paper's pre-training: 0.3)
     text_delay: float = 0.0  # text is moved by up to this many seconds, either way (paper's pre-training: 0.6)
     depth_active: float = 0.3  # share of the frames in which Moshi speaks that the depth transformer learns from

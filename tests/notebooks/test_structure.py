@@ -1,6 +1,7 @@
 """Every notebook keeps to the skeleton of the course: a reader who knows one finds the way in all."""
 
 import html
+import inspect
 import re
 import statistics
 import subprocess
@@ -10,8 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from minimoshi.lab import build
-from minimoshi.lab.maps import COURSE
+from minimoshi.lab import build, museum
+from minimoshi.lab.maps import ANNEX, COURSE
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -19,8 +20,11 @@ SOLUTIONS = sorted((NOTEBOOKS / "solutions").glob("*.ipynb"))
 STUDENTS = sorted(NOTEBOOKS.glob("*.ipynb"))
 BOTH = [pytest.param(path, id=f"{path.parent.name}/{path.stem}") for path in SOLUTIONS + STUDENTS]
 ONE = [pytest.param(path, id=path.stem) for path in SOLUTIONS]
+LESSONS = [pytest.param(path, id=path.stem) for path in SOLUTIONS if path.stem != ANNEX[1]]
+MUSEUM = NOTEBOOKS / "solutions" / f"{ANNEX[1]}.ipynb"
 
 MOST_BYTES = 1_000_000
+CARD = r"\*Difficulty [●○]{3} · \d+ minutes · hint: .+\*"
 PLACES = re.compile(r"/(?:home|Users|work|tmp|root)/|https?://(?!arxiv\.org)")
 
 
@@ -48,7 +52,7 @@ def section(text: str, title: str) -> str:
 
 
 def test_the_notebooks_are_the_courses_and_every_one_has_its_solutions() -> None:
-    known = [name for _, name, _ in COURSE]
+    known = [name for _, name, _ in [*COURSE, ANNEX]]
     assert SOLUTIONS and [path.name for path in SOLUTIONS] == [path.name for path in STUDENTS]
     assert all(path.stem in known for path in SOLUTIONS)
 
@@ -68,7 +72,7 @@ def test_it_was_run_from_top_to_bottom_without_a_complaint(path: Path) -> None:
     assert path.stat().st_size <= MOST_BYTES
 
 
-@pytest.mark.parametrize("path", ONE)
+@pytest.mark.parametrize("path", LESSONS)
 def test_the_head_states_goals_times_and_the_place_in_the_paper(path: Path) -> None:
     notebook = read(path)
     head = next(cell.source for cell in notebook.cells if cell.source.startswith("# "))
@@ -84,7 +88,7 @@ def test_the_head_states_goals_times_and_the_place_in_the_paper(path: Path) -> N
     assert "lab.style()" in code(notebook)[0].source
 
 
-@pytest.mark.parametrize("path", ONE)
+@pytest.mark.parametrize("path", LESSONS)
 def test_it_has_all_parts_in_order(path: Path) -> None:
     text = prose(read(path))
     parts = [
@@ -103,7 +107,7 @@ def test_it_has_all_parts_in_order(path: Path) -> None:
     assert sorted(starts) == starts or sorted(starts[3:]) == starts[3:] and max(starts[1:3]) < starts[3]
 
 
-@pytest.mark.parametrize("path", ONE)
+@pytest.mark.parametrize("path", LESSONS)
 def test_the_recap_names_files_that_exist(path: Path) -> None:
     recap = section(prose(read(path)), "Recap")
     files = re.findall(r"`((?:\w+/)*\w+\.py)`", recap)
@@ -113,7 +117,7 @@ def test_the_recap_names_files_that_exist(path: Path) -> None:
     assert [name for name in folders if not (ROOT / name).is_dir()] == []
 
 
-@pytest.mark.parametrize("path", ONE)
+@pytest.mark.parametrize("path", LESSONS)
 def test_the_quiz_has_three_questions_and_a_reason_for_every_answer(path: Path) -> None:
     questions = re.split(r"^\*\*\d\.\*\* ", section(prose(read(path)), "Quiz"), flags=re.MULTILINE)[1:]
     assert len(questions) == 3
@@ -124,15 +128,18 @@ def test_the_quiz_has_three_questions_and_a_reason_for_every_answer(path: Path) 
         assert sum("Right" in reason for _, reason in folds) == 1, question
 
 
-@pytest.mark.parametrize("path", ONE)
+@pytest.mark.parametrize("path", LESSONS)
 def test_every_exercise_has_a_card_a_stub_and_a_check(path: Path) -> None:
     solution = read(path)
-    cards = re.findall(
-        r"^### Exercise (\d) · .+\n\*Difficulty [●○]{3} · \d+ minutes · hint: .+\*$", prose(solution), re.MULTILINE
-    )
+    cards = re.findall(rf"^### Exercise (\d) · .+\n{CARD}$", prose(solution), re.MULTILINE)
     assert cards == ["1", "2", "3"]
-    checks = [cell for cell in code(solution) if "check" in build.tags(cell)]
-    assert len(checks) == 3
+    checks_are_passed_there_and_untouched_here(path, 3)
+
+
+def checks_are_passed_there_and_untouched_here(path: Path, count: int) -> None:
+    """In the solution every check is right; the student's stubs are all "not tried yet"."""
+    checks = [cell for cell in code(read(path)) if "check" in build.tags(cell)]
+    assert len(checks) == count
     for cell in checks:
         verdicts = re.findall(r"^[✓✗·] .*", build.printed(cell), re.MULTILINE)
         assert verdicts and all(verdict.startswith("✓") for verdict in verdicts)
@@ -140,6 +147,59 @@ def test_every_exercise_has_a_card_a_stub_and_a_check(path: Path) -> None:
     untouched = [build.printed(cell) for cell in code(student) if "check" in build.tags(cell)]
     assert all("not tried yet" in printed and "✓" not in printed for printed in untouched)
     assert "BEGIN SOLUTION" not in build.to_text(student) and "your code" in build.to_text(student)
+
+
+# ------------------------------------------------------------------------------------------------ the museum
+
+
+def rooms() -> list[list[nbformat.NotebookNode]]:
+    """The cells of each room of the museum, from its heading on."""
+    found: list[list[nbformat.NotebookNode]] = []
+    for cell in read(MUSEUM).cells:
+        if cell.source.startswith("## "):
+            found.append([])
+        if found:
+            found[-1].append(cell)
+    return [cells for cells in found if cells[0].source.startswith("## Room ")]
+
+
+def test_the_annex_has_ten_rooms_and_most_of_them_sound() -> None:
+    notebook = read(MUSEUM)
+    head = next(cell.source for cell in notebook.cells if cell.source.startswith("# "))
+    assert len(re.findall(r"\b\d+ minutes\b", head)) == 2 and re.search(r"\| \d+ s on one core", head)
+    assert f'lab.course_map("{ANNEX[0]}")' in code(notebook)[0].source
+    titles = [cells[0].source.splitlines()[0] for cells in rooms()]
+    assert [re.match(r"## Room (\d+) · \S", title)[1] for title in titles] == [str(n) for n in range(1, 11)]
+    pages = [" ".join(str(output) for cell in cells for output in cell.get("outputs", [])) for cells in rooms()]
+    assert sum("<audio" in page for page in pages) >= 8
+    checks_are_passed_there_and_untouched_here(MUSEUM, 10)
+
+
+@pytest.mark.parametrize("room", range(10))
+def test_a_room_goes_from_the_symptom_to_the_test(room: int) -> None:
+    kinds = [cell.id.split("-")[1] if "-" in cell.id else "story" for cell in rooms()[room]]
+    assert [kind for kind in kinds if kind not in ("learn", "curves", "sound")] == [
+        "story", "notice", "guilty", "mend", "exercise", "check", "answer", "number"
+    ]  # fmt: skip
+    cells = {kind: cell.source for kind, cell in zip(kinds, rooms()[room], strict=True)}
+    assert "**What you would notice:**" in cells["notice"]
+    assert re.search(rf"^### Mend it\n{CARD}$", cells["mend"], re.MULTILINE)
+    assert re.search(r"<summary>Diagnosis: .*The test\*\*.*\]\(\d\d_\w+\.ipynb\), ", cells["answer"], re.DOTALL)
+    assert "assert" in cells["number"]
+    for name, title in re.findall(r"\((\d\d_\w+\.ipynb)\), \*([^*]+)\*", cells["answer"]):
+        assert f"\n## {title}" in prose(read(NOTEBOOKS / name)), title
+
+
+@pytest.mark.parametrize("room", range(10))
+def test_the_code_on_show_is_the_code_that_made_the_sound(room: int) -> None:
+    cells = {cell.id.partition("-")[2]: cell.source for cell in rooms()[room]}
+    name = re.match(r"def (\w+)", cells["guilty"])[1]
+    signature, _, body = cells["guilty"].partition("\n")
+    assert inspect.getsource(getattr(museum, name)).partition("\n")[2].strip() == body.strip()
+    parameters = re.findall(r"\w+", signature.partition("(")[2].rstrip(":"))
+    assert parameters == list(inspect.signature(getattr(museum, name)).parameters)
+    assert f"def {name}(" in cells["exercise"] and f"museum.{name}" in "".join(cells.values())
+    assert 3 <= len(cells["guilty"].splitlines()) <= 15
 
 
 @pytest.mark.parametrize("path", BOTH)
