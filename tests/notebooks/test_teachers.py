@@ -258,7 +258,7 @@ def test_sections_to_show_live_exist() -> None:
 def test_every_notebook_has_its_notes() -> None:
     text = page("teachers.md").split("## Notes on every notebook")[1].split("## For everybody")[0]
     notes = re.split(r"^### ", text, flags=re.MULTILINE)[1:]
-    assert [note[:2] for note in notes] == NUMBERS
+    assert [note[:2] for note in notes[:-1]] == NUMBERS and notes[-1].startswith("The museum")
     for note in notes:
         labels = re.findall(r"^- \*\*([A-Z][a-z ]+)\*\*", note, re.MULTILINE)
         assert labels == ["Pitfalls", "Group task", "Live coding", "Fallback"], note
