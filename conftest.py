@@ -21,6 +21,8 @@ matplotlib.use("Agg")
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=25)
 hypothesis.settings.load_profile("repeatable")
 
+pytest_plugins = ["tests.notebooks.seconds"]
+
 SANITIZE = Path(__file__).parent / "tests" / "notebooks" / "nbval_sanitize.cfg"
 
 

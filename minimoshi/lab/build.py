@@ -31,6 +31,8 @@ from .maps import ANNEX, COURSE
 SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION: (.*)\n(?:.*\n)*?\1# END SOLUTION$", re.MULTILINE)
 HEADER = re.compile(r"^%% (?P<kind>md|code) (?P<id>[a-z0-9-]+)(?: \[(?P<tags>[a-z0-9, -]*)\])?$")
 SECONDS = re.compile(r"\d+(?= s on one core)")
+TIMES = re.compile(r"^\| (\d+) minutes \| (\d+) minutes \| (\d+) s on one core \|", re.MULTILINE)
+INDEX_ROW = re.compile(r"^(\| \[.*\]\((\w+\.ipynb)\) \| .* \|) \d+ \| \d+ \| \d+ \|$", re.MULTILINE)
 WIDGET = "application/vnd.jupyter.widget-view+json"  # names an object of a kernel that is gone when the page is read
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -157,6 +159,19 @@ def build(path: Path) -> None:
     print(f"{path.stem}: {seconds:.1f} s, {sizes}")
 
 
+def indexed(index: str, folder: Path) -> str:
+    """notebooks/README.md with the minutes and seconds that the notebooks in `folder` state themselves."""
+
+    def row(found: re.Match) -> str:
+        cells = nbformat.read(folder / found[2], as_version=4).cells
+        times = next((match for cell in cells if (match := TIMES.search(cell.source))), None)
+        if times is None:
+            raise ValueError(f"{found[2]} does not state its times (`| 35 minutes | 30 minutes | 19 s on one core |`)")
+        return f"{found[1]} {times[1]} | {times[2]} | {times[3]} |"
+
+    return INDEX_ROW.sub(row, index)
+
+
 def same(path: Path) -> bool:
     """Is the committed student notebook, outputs apart, the one that its solution notebook makes?"""
     target = path.parents[1] / path.name
@@ -186,6 +201,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 1 if stale else 0
     for path in paths:
         build(path)
+    index = notebooks_folder() / "README.md"
+    index.write_text(indexed(index.read_text(encoding="utf-8"), index.parent), encoding="utf-8")
     return 0
 
 

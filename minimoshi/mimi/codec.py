@@ -136,7 +136,8 @@ class MimiAudioCodec(Pretrained, nn.Module):
         if wav.dim() != 3 or wav.shape[1] != 1:
             raise ValueError(
                 f"expected mono audio of shape [B, 1, S], got {list(wav.shape)}; "
-                "add dimensions with wav[None, None], average the channels of a stereo recording"
+                "add dimensions with wav[None, None]; of a stereo recording average the channels if they hold one "
+                "speaker, encode them apart as a batch, wav[:, None], if they hold two"
             )
         if not wav.is_floating_point():
             raise ValueError(f"expected float audio in -1..1, got {wav.dtype}; divide 16-bit samples by 32768")

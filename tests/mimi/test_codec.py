@@ -92,7 +92,7 @@ def wav(*shape: int) -> torch.Tensor:
 
 
 BAD_SOUND: dict[str, tuple[Callable[[], torch.Tensor], list[str]]] = {
-    "stereo": (lambda: wav(1, 2, 1920), ["mono", "[B, 1, S]", "[1, 2, 1920]", "average the channels"]),
+    "stereo": (lambda: wav(1, 2, 1920), ["mono", "[B, 1, S]", "[1, 2, 1920]", "average the channels", "apart"]),
     "no batch": (lambda: wav(1, 1920), ["[B, 1, S]", "[1, 1920]", "wav[None, None]"]),
     "flat": (lambda: wav(1920), ["[B, 1, S]", "[1920]"]),
     "16 bit": (lambda: torch.ones(1, 1, 1920, dtype=torch.int16), ["float", "int16", "32768"]),

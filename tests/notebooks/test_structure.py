@@ -13,6 +13,7 @@ import pytest
 
 from minimoshi.lab import build, museum
 from minimoshi.lab.maps import ANNEX, COURSE
+from tests.notebooks import seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -247,9 +248,13 @@ def test_cells_are_clean_python() -> None:
 
 def test_the_index_lists_every_notebook_with_its_times() -> None:
     index = (NOTEBOOKS / "README.md").read_text(encoding="utf-8")
-    for path in STUDENTS:
-        row = next(line for line in index.splitlines() if f"({path.name})" in line)
-        head = prose(read(path))
-        minutes = re.findall(r"\b(\d+) minutes\b", head)[:2]
-        assert all(f"| {value} " in row for value in minutes), row
-        assert (NOTEBOOKS / "solutions" / path.name).is_file()
+    assert build.indexed(index, NOTEBOOKS) == index, "run `python -m minimoshi.lab.build`, which writes the times"
+    assert [row[1] for row in build.INDEX_ROW.findall(index)] == [path.name for path in STUDENTS]
+    assert all((NOTEBOOKS / "solutions" / path.name).is_file() for path in STUDENTS)
+
+
+def test_a_notebook_that_drifts_is_named_whatever_the_machine() -> None:
+    claimed = {"a": 20, "b": 30, "c": 50}
+    assert not seconds.drifted({"a": 2.0, "b": 3.0, "c": 5.0}, claimed)  # ten times as fast, all of it
+    assert list(seconds.drifted({"a": 60.0, "b": 30.0, "c": 50.0}, claimed)) == ["a"]
+    assert list(seconds.drifted({"a": 20.0, "b": 30.0, "c": 12.0}, claimed)) == ["c"]
