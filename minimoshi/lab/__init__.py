@@ -5,16 +5,19 @@ A notebook begins with `from minimoshi import lab` and `lab.style()`. Nothing he
 
 from . import check, plots
 from .figures import show, style
+from .listening import abx, luck
 from .maps import course_map, overview
 from .sound import Clip, play, questions, sample, sample_dialogue
 from .widgets import explore, knob
 
 __all__ = [
     "Clip",
+    "abx",
     "check",
     "course_map",
     "explore",
     "knob",
+    "luck",
     "overview",
     "play",
     "plots",
