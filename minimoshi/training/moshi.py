@@ -205,10 +205,11 @@ class MoshiTraining:
         """Some frames of Moshi's own sound hidden, or all of them; some of the user's codes replaced."""
         recipe, config = self.recipe, self.generator.config
         inputs, dep_q = inputs.clone(), config.dep_q
-        chance = torch.rand((len(inputs), 1, inputs.shape[2]), generator=generator).to(inputs.device)
-        own = inputs[:, 1 : 1 + dep_q]
-        deaf = torch.rand((len(inputs), 1, 1), generator=generator).to(inputs.device) < recipe.own_hide
-        inputs[:, 1 : 1 + dep_q] = own.where((chance >= recipe.own_drop) & ~deaf, ZERO_TOKEN)
+        if dep_q:
+            chance = torch.rand((len(inputs), 1, inputs.shape[2]), generator=generator).to(inputs.device)
+            deaf = torch.rand((len(inputs), 1, 1), generator=generator).to(inputs.device) < recipe.own_hide
+            own = inputs[:, 1 : 1 + dep_q]
+            inputs[:, 1 : 1 + dep_q] = own.where((chance >= recipe.own_drop) & ~deaf, ZERO_TOKEN)
         if config.n_user and (recipe.user_noise or recipe.user_drop):
             user = inputs[:, 1 + dep_q :]
             chance = torch.rand((len(inputs), 1, inputs.shape[2]), generator=generator).to(inputs.device)

@@ -48,7 +48,7 @@ def spoken(tokenizer):
 @pytest.fixture(scope="module")
 def trained(tokenizer):
     torch.manual_seed(0)
-    changes = dict(steps=150, batch=8, frames=FRAMES, lr=1e-2, warm_up=5, user_drop=0)
+    changes = dict(steps=200, batch=8, frames=FRAMES, lr=1e-2, warm_up=5, user_drop=0)
     recipe = MoshiRecipe.named("transcriber").replace(**changes)
     made = MoshiTraining(recipe, spoken(tokenizer), generator=HierarchicalGenerator(config(tokenizer)))
     losses = [made.step(step)["text"] for step in range(recipe.steps)]

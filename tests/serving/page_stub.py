@@ -93,6 +93,7 @@ class Stub:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         self.queries.append(dict(request.query))
+        assert self.queries[-1].pop("numbers") == "1"  # the page shows the server's figures, so it asks for them
         if self.mood == "locked":
             raise web.HTTPForbidden(text="wrong token")
         socket = web.WebSocketResponse()
