@@ -42,7 +42,7 @@ class MoshiRecipe(Recipe):
 
     # what the model is shown
     own_drop: float = 0.15  # how often a frame of Moshi's own past sound is hidden
-    own_hide: float = 0.2  # how often all of it is, so that the user must tell Moshi what to say, not its own ear
+    own_hide: float = 0.4  # how often all of it is, so that the user must tell Moshi what to say, not its own ear
     user_noise: float = 0.08  # how often a code of the user is replaced by another
     user_drop: float = 0.05  # how often a frame of the user is hidden
     user_splice: float = 0.5  # how often a sentence of the user is put together from several takes
