@@ -8,6 +8,7 @@ how they are said, and to its voice activity "mhm" is no different from "stop".
 from __future__ import annotations
 
 import difflib
+import itertools
 import time
 from collections.abc import Iterator
 
@@ -118,7 +119,7 @@ def user_stretches(user: np.ndarray) -> list[Stretch]:
 def _turns(talk: list[Stretch]) -> Iterator[Stretch]:
     """The user's turns: sound until a silence of SILENCE seconds."""
     start = None
-    for one, following in zip(talk, [*talk[1:], None], strict=True):
+    for one, following in itertools.zip_longest(talk, talk[1:]):
         start = one.start if start is None else start
         if following is None or following.start - one.end >= SILENCE:
             yield Stretch(start, one.end)

@@ -176,5 +176,7 @@ def test_a_cascade_waits_for_silence_and_is_stopped_by_any_sound(world, monkeypa
     case = world.case("seen-murmur-00")
     _, rows = judge_case(case, cascade(case), world.ear)
     assert rows[-1]["latency"] == pytest.approx(0.75, abs=0.1) and rows[-1]["silent_after"] < 0.3
+    silent = next(case for case in world.cases if case.group == "silence")
+    assert not cascade(silent).words
     control = world.case("control-seen-murmur-00")
     assert judge_case(control, cascade(control), world.ear)[1][-1]["right"]
