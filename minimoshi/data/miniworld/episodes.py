@@ -24,9 +24,9 @@ _GAPS = ((2, 3, 4), (0.5, 0.35, 0.15))  # frames from the user's last sound to M
 # were they always short, one moment missed would be the end of the sentence.
 _BREATHS = ((0, 1, 2, 3), (0.4, 0.3, 0.2, 0.1))
 _STOP_AFTER = ((2, 3, 4), (0.4, 0.4, 0.2))  # frames from the end of "stop" to Moshi's silence
+_OKAY = (7, 9)  # frames from there to what it says then, longer than any of its breaths
 _SWITCH = 0.6  # how often a sentence goes on with another take at a word's beginning, where that can be done unheard
 _SEAM = 0.025  # seconds by which a word of a user may begin beside the edge of a frame, to be cut there
-_OKAY = (7, 9)  # frames from there to what it says then, longer than any of its breaths
 _OVERLAP = 0.1  # how often the user speaks a little before Moshi has ended
 
 
