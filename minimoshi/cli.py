@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     talk.add_argument("--seed", type=int, default=0, help="same seed, same answer (default 0)")
     talk.add_argument(
-        "--silence-after", type=float, default=3.0, metavar="S", help="seconds for Moshi to finish (default 3)"
+        "--silence-after", type=float, default=6.0, metavar="S", help="seconds for Moshi to finish (default 6)"
     )
     talk.add_argument("--temperature", type=float, help="of the audio tokens; 0 is greedy (default: the model's own)")
     talk.add_argument("--text-temperature", type=float, help="of the text tokens (default: the model's own)")

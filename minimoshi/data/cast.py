@@ -31,6 +31,8 @@ CAST = (
     Speaker("rms", "training", "flite:rms"),
     Speaker("kal16", "training", "flite:kal16"),
     Speaker("joe", "training", "piper:joe"),
+    Speaker("ked", "training", "festival:ked"),
+    Speaker("slt by a model", "training", "festival:slt"),
     Speaker("june", "training", folders=("fr_CA_f_June",)),
     Speaker("carlo", "training", folders=("it_IT_m_Carlo",)),
     Speaker("topal", "training", folders=("ru_RU_f_IvrvoiceRU",)),

@@ -32,7 +32,7 @@ def add_call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUT", help="stereo sound, left Moshi, right the user; words beside it")
     parser.add_argument("--token", default="")
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--silence-after", type=float, default=4.0, metavar="S", help="for Moshi to finish (default 4)")
+    parser.add_argument("--silence-after", type=float, default=6.0, metavar="S", help="for Moshi to finish (default 6)")
     parser.add_argument("--copies", type=int, default=1, metavar="N", help="so many calls at once, with their delays")
     parser.add_argument("--trust", action="store_true", help="accept a self-signed certificate")
     parser.add_argument("--resample", action="store_true", help="convert a file that is not sampled at 24 kHz")

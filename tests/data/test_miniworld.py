@@ -168,6 +168,16 @@ def test_a_bank_is_not_recorded_twice_and_refuses_held_out_voices(folder):
         bank.read_takes(folder, "nobody")
 
 
+def test_every_fourth_user_of_a_bank_is_a_guest_from_another_engine(tmp_path, monkeypatch):
+    monkeypatch.setattr(bank, "open_voice", toy_voice)
+    monkeypatch.setattr(bank, "record_moshi", lambda folder, seed: None)
+    monkeypatch.setattr(bank, "some_says", lambda rng: [Say("hello", "")])
+    bank.record_bank(tmp_path, 5)
+    assert bank.speakers(tmp_path) == ["guest-000", *(f"user-{n:03d}" for n in range(4))]
+    guests = {bank.guest(random.Random(n), "guest").voice.partition(",")[0] for n in range(40)}
+    assert guests == {"piper:joe", "festival:ked", "festival:slt"}
+
+
 def test_a_manner_changes_what_it_says(monkeypatch):
     monkeypatch.setattr(bank, "open_voice", toy_voice)
     plain, fast, loud = (

@@ -14,6 +14,7 @@ from minimoshi.data.voices import (
     SAMPLE_RATE,
     SILENCE,
     CachedVoice,
+    FestivalVoice,
     FliteVoice,
     Span,
     Speech,
@@ -185,7 +186,8 @@ def test_stretching_moves_a_peak():
 
 
 @pytest.mark.parametrize(
-    "spec", ["espeak:en", "hibari:pitch=2", "hibari:f0=high", "hibari:f0=9", "flite:bob", "piper:amy", "piper:joe,f0=2"]
+    "spec",
+    "espeak:en hibari:pitch=2 hibari:f0=high hibari:f0=9 flite:bob festival:bob piper:amy piper:joe,f0=2".split(),
 )
 def test_unknown_voices_are_named(toy_hibari, spec):
     with pytest.raises(ValueError, match="expected|takes"):
@@ -225,6 +227,49 @@ def test_a_missing_library_says_what_to_install(monkeypatch):
     with pytest.raises(ImportError, match=r"libflite.*apt-get install libflite1"):
         FliteVoice("slt")
     flite._flite_library.cache_clear()
+
+
+TOY_FESTIVAL = """#!{python}
+import re, sys, wave
+path = re.search(r'save.wave said "(.*)" ', sys.stdin.read())[1]
+with wave.open(path, "wb") as sound:
+    sound.setparams((1, 2, 16000, 0, "NONE", ""))
+    sound.writeframes(b"\\0\\1" * 16000)
+print("token what's 0.2 0.4 0.0 0.0\\ntoken ? 0.0 0.0\\nphone pau 0.0 0.2\\nphone dx 0.2 {end}")
+"""
+
+
+@pytest.fixture
+def toy_festival(tmp_path, monkeypatch):
+    """Puts a program in festival's place that says one word; its last phone is the argument."""
+
+    def install(text):
+        program = tmp_path / "festival"
+        program.write_text(text)
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+
+    return install
+
+
+def test_festival_tells_when_its_words_and_phones_sound(toy_festival):
+    toy_festival(TOY_FESTIVAL.format(python=sys.executable, end=0.4))
+    speech = open_voice("festival")("what's?")
+    assert speech.words == [Span("what's", 0.2, 0.4)]
+    assert speech.phones == [Span(SILENCE, 0.0, 0.2), Span("t", 0.2, 0.4)]
+    assert speech.wav.dtype == np.float32 and len(speech.wav) == pytest.approx(SAMPLE_RATE, abs=2)
+    for text in ("", "?!", 'say "yes"', "a\\b"):
+        with pytest.raises(ValueError, match="festival reads words"):
+            open_voice("festival")(text)
+
+
+def test_a_missing_festival_says_what_to_install(toy_festival, monkeypatch):
+    toy_festival(f"#!{sys.executable}\nimport sys\nsys.stderr.write('unbound variable: voice_ked_diphone')\n")
+    with pytest.raises(ImportError, match=r"unbound variable.*apt-get install festival festvox-kdlpc16k"):
+        FestivalVoice("ked")("hello")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ImportError, match=r"apt-get install festival festvox-us-slt-hts"):
+        FestivalVoice("slt")
 
 
 class Parrot:

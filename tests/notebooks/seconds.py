@@ -1,7 +1,8 @@
 """Computing seconds of every notebook under nbval, beside those it states in its head.
 
 Machines differ in speed, so shares are compared: a notebook that takes more than half again, or less than half, of its
-share of all the seconds stated has changed and must be built anew (`python -m minimoshi.lab.build NN`).
+share of all the seconds stated is named, to be built anew (`python -m minimoshi.lab.build NN`). It is told, not failed:
+what a busy machine takes says nothing about the code.
 """
 
 import os
@@ -59,13 +60,6 @@ def drifted(measured: dict[str, float], claimed: dict[str, float]) -> dict[str, 
         for name, seconds in now.items()
         if not LOW * claimed[name] - MARGIN <= seconds <= HIGH * claimed[name] + MARGIN
     }
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if hasattr(session.config, "workerinput") or len(_found) < 10 or session.exitstatus:
-        return
-    if drifted(_found, {name: stated(Path(name)) for name in _found}):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -42,7 +42,8 @@ BEFORE, AFTER = 0.03, 0.05  # seconds kept around the sound
 _TAKES = 12  # of each of Moshi's phrases
 COPIES = 2  # of every take: the same sound gives other codes where it lies otherwise on the frames
 _HIBARI = {"high": ("f0", 1.45), "low": ("f0", 0.68), "fast": ("speed", 1.45), "slow": ("speed", 0.68)}
-_SPELLED = {"flite": {"mhm": "umhum"}}  # how an engine must be told, lest it spells the word out
+_SPELLED = dict.fromkeys(("flite", "festival"), {"mhm": "umhum"})  # lest an engine spells the word out
+_GUESTS = ("piper:joe", "festival:ked", "festival:slt")
 _GAIN_DB = {"loud": 9.0, "quiet": -13.0}
 
 
@@ -85,6 +86,19 @@ def random_user(rng: random.Random, name: str) -> User:
         voice, rate = random_speaker(rng, 0.55, 1.35), 1.0
     else:
         voice = f"flite:{rng.choice(('slt', 'rms', 'kal16'))}"
+    return _somewhere(rng, name, voice, rate)
+
+
+def guest(rng: random.Random, name: str) -> User:
+    """A user of training whose voice comes from another engine: Joe, ked, or slt made by a model."""
+    voice = rng.choices(_GUESTS, (6, 2, 2))[0]
+    if voice == "piper:joe":
+        voice += f",speed={rng.uniform(0.85, 1.25):.2f}"
+    return _somewhere(rng, name, voice, math.exp(rng.uniform(-0.2, 0.2)))
+
+
+def _somewhere(rng: random.Random, name: str, voice: str, rate: float) -> User:
+    """A user with that voice in a random room, before a random microphone."""
     wild = rng.random() < 0.15
     gain = rng.uniform(-24, 15) if wild else min(6.0, max(-12.0, rng.gauss(0, 4)))
     room = (rng.uniform(0.1, 0.4), rng.uniform(-20, -8)) if rng.random() < 0.2 else None
@@ -217,11 +231,20 @@ def some_says(rng: random.Random) -> list[Say]:
 
 
 def record_bank(folder: str | Path, users: int, seed: int = 0) -> None:
-    """Moshi and `users` users of training, who say `some_says` each: many voices teach more than many sentences."""
+    """Moshi and `users` users of training, who say `some_says` each: many voices teach more than many sentences.
+
+    Every fourth of them is a `guest`.
+    """
     record_moshi(folder, seed)
-    for number in tqdm(range(users), desc="users"):
+    guests = users // 4
+    for voice in _GUESTS if guests else ():
+        open_voice(voice)  # a missing engine is told before hours of work, not after
+    for number in tqdm(range(users - guests), desc="users"):
         rng = random.Random(f"{seed}/{number}")
         record_user(folder, random_user(rng, f"user-{number:03d}"), some_says(rng))
+    for number in tqdm(range(guests), desc="guests"):
+        rng = random.Random(f"{seed}/guest/{number}")
+        record_user(folder, guest(rng, f"guest-{number:03d}"), some_says(rng))
 
 
 # ------------------------------------------------------------------------------------------------- encoding

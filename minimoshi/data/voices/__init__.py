@@ -1,10 +1,11 @@
 """Speaking voices: speech with the times of its words and phones, made offline.
 
-Four engines, each an optional package:
+Five engines, each an optional package:
 
 * `HibariVoice`: one warm 24 kHz voice, Moshi's own. Scaling its pitch and stretching its spectral envelopes
   turns it into any number of other speakers, which serve as users.
 * `FliteVoice`: the voices slt, rms, awb and kal16 at 16 kHz.
+* `FestivalVoice`: ked and slt, at 16 and 32 kHz.
 * `KokoroVoice`: other people at 24 kHz and blends of them; slow.
 * `PiperVoice`: Joe, at 22 kHz; an engine under the GPL, for those who install it by hand.
 
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from .alignment import align
 from .cache import CachedVoice
+from .festival import FestivalVoice
 from .flite import FliteVoice
 from .hibari import HibariVoice
 from .kokoro import KokoroVoice
@@ -31,6 +33,7 @@ __all__ = [
     "SAMPLE_RATE",
     "SILENCE",
     "CachedVoice",
+    "FestivalVoice",
     "FliteVoice",
     "HibariVoice",
     "KokoroVoice",
@@ -46,7 +49,7 @@ __all__ = [
 def open_voice(spec: str, cache: str | Path | None = None) -> Voice:
     """A voice from its short name.
 
-    `"hibari"`, `"hibari:f0=0.6,formant=0.95,speed=1.1"`, `"flite:rms"`, `"kokoro:jm_kumo"`,
+    `"hibari"`, `"hibari:f0=0.6,formant=0.95,speed=1.1"`, `"flite:rms"`, `"festival:ked"`, `"kokoro:jm_kumo"`,
     `"kokoro:jm_kumo=0.6,jf_alpha=0.4"`, `"kokoro:jm_kumo,speed=1.1"`, `"piper:joe"`. cache: a folder that keeps
     what the voice says. Raises ValueError for an unknown name, ImportError naming a missing package.
     """
@@ -94,6 +97,7 @@ def _piper(spec: str, rest: str) -> PiperVoice:
 _ENGINES = {
     "hibari": _hibari,
     "flite": lambda spec, rest: FliteVoice(rest or "slt"),
+    "festival": lambda spec, rest: FestivalVoice(rest or "ked"),
     "kokoro": _kokoro,
     "piper": _piper,
 }
