@@ -40,7 +40,9 @@ _CALL = 25 * FRAME  # samples that are encoded at once
 TAIL = 2  # frames of background that belong to a take, so that the codec can settle
 BEFORE, AFTER = 0.03, 0.05  # seconds kept around the sound
 _TAKES = 12  # of each of Moshi's phrases
-COPIES = 2  # of every take: the same sound gives other codes where it lies otherwise on the frames
+# Of every take of a user: the same sound gives other codes where it lies otherwise on the frames. Moshi has one
+# copy, which the model learns by heart: with a second one the loss of its sound doubled.
+COPIES = 2
 _HIBARI = {"high": ("f0", 1.45), "low": ("f0", 0.68), "fast": ("speed", 1.45), "slow": ("speed", 0.68)}
 _SPELLED = dict.fromkeys(("flite", "festival"), {"mhm": "umhum"})  # lest an engine spells the word out
 _GUESTS = ("piper:joe", "festival:ked", "festival:slt")
@@ -261,9 +263,14 @@ def background(noise: int, samples: int, rng: np.random.Generator) -> np.ndarray
     return mixed * np.float32(10 ** (level / 20) / np.sqrt(np.mean(np.square(mixed))))
 
 
+def _frames(lead: int, samples: int) -> int:
+    """Of a take: those that its sound touches, and the tail."""
+    return -(-(lead + samples) // FRAME) + TAIL
+
+
 def with_background(sound: np.ndarray, lead: int, noise: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
     """int16 [S] -> float32 of whole frames in its background, with CONTEXT frames before; and its frames without."""
-    frames = -(-(lead + len(sound)) // FRAME) + TAIL
+    frames = _frames(lead, len(sound))
     wav = background(noise, (CONTEXT + frames) * FRAME, rng)
     start = CONTEXT * FRAME + lead
     wav[start : start + len(sound)] += sound.astype(np.float32) / 32767
@@ -272,7 +279,7 @@ def with_background(sound: np.ndarray, lead: int, noise: int, rng: np.random.Gen
 
 @torch.inference_mode()
 def encode_bank(folder: str | Path, codec: MimiAudioCodec, progress: bool = True, copies: int = COPIES) -> None:
-    """Give every speaker of the bank codes, `copies` times, and make the tapes of noise; what is there stays."""
+    """Give Moshi codes, every user `copies` times, and make the tapes of noise; what is there stays."""
     folder, rng = Path(folder), np.random.default_rng(0)
     for noise in range(len(NOISE_DB)):
         if not (folder / f"noise-{noise}.codes.npy").exists():
@@ -280,6 +287,7 @@ def encode_bank(folder: str | Path, codec: MimiAudioCodec, progress: bool = True
             codes = codec.encode(torch.from_numpy(wav)[None, None])[0, :, CONTEXT:]
             np.save(folder / f"noise-{noise}.codes.npy", codes.numpy().astype(np.uint16))
     work = [(index, copy) for copy in range(copies) for index in sorted(folder.glob("*.jsonl"))]
+    work = [(index, copy) for index, copy in work if copy == 0 or index.stem != MOSHI]
     for index, copy in tqdm(work, desc="encoding", disable=not progress):
         if not (coded := _codes_of(index, copy)).exists():
             np.save(coded, _encode(index, codec, rng, copy))
@@ -345,7 +353,7 @@ def _takes(index: Path, name: str, rows: list[dict], sound: np.ndarray, copy: in
     for row in rows:
         lead = _lead(row, copy)
         shift = lead / SAMPLE_RATE
-        frames = -(-(lead + row["samples"]) // FRAME) + TAIL
+        frames = _frames(lead, row["samples"])
         takes.append(
             Take(
                 speaker=name,
