@@ -125,6 +125,9 @@ def _parser() -> argparse.ArgumentParser:
     ring = commands.add_parser("call", help="play a file to a live server, ours or the official one")
     serving.add_call_arguments(ring)
     ring.set_defaults(run=serving.call)
+    crowd = commands.add_parser("load", help="how many conversations at once this machine bears, and for how long")
+    serving.add_load_arguments(crowd)
+    crowd.set_defaults(run=serving.load)
     return parser
 
 

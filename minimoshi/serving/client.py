@@ -27,7 +27,13 @@ class Call:
     stereo: Tensor  # float [2, S]: left Moshi, right the user
     text: str
     delays: list[float] = field(default_factory=list)
-    numbers: dict = field(default_factory=dict)  # the last that the server said of itself
+    sent: int = 0  # frames
+    told: list[dict] = field(default_factory=list)  # what the server said of itself, every second
+
+    @property
+    def numbers(self) -> dict:
+        """The last that the server said of itself."""
+        return {key: value for numbers in self.told for key, value in numbers.items()}
 
 
 def address(url: str, token: str = "", seed: int | None = None) -> str:
@@ -82,6 +88,7 @@ async def converse(
     voice = np.concatenate(heard or [np.zeros(0, np.float32)])
     length = max(len(voice), len(user))
     sides = [np.pad(side, (0, length - len(side))) for side in (voice, user)]
+    got.sent = len(sent)
     got.stereo = torch.from_numpy(np.stack(sides))
     return got
 
@@ -91,7 +98,7 @@ async def _handshake(socket: aiohttp.ClientWebSocketResponse, got: Call) -> None
     async for raw in socket:
         message = unpack(raw.data)
         if message.kind == Kind.METADATA:
-            got.numbers |= json.loads(message.text)
+            got.told.append(json.loads(message.text))
         if message.kind == Kind.HANDSHAKE:
             return
         if message.kind == Kind.ERROR:
@@ -100,20 +107,21 @@ async def _handshake(socket: aiohttp.ClientWebSocketResponse, got: Call) -> None
 
 
 async def _read(socket, got: Call, heard: list[np.ndarray], sent: list[float]) -> None:
-    ears = Ears()
+    ears, lost = Ears(), 0  # frames that the server says it dropped: their answers will never come
     async for raw in socket:
         if raw.type != aiohttp.WSMsgType.BINARY:
             continue
         message = unpack(raw.data)
         if message.kind == Kind.AUDIO:
             for pcm in ears(message.payload):
-                if len(heard) < len(sent):
-                    got.delays.append(time.monotonic() - sent[len(heard)])
+                if len(heard) + lost < len(sent):
+                    got.delays.append(time.monotonic() - sent[len(heard) + lost])
                 heard.append(pcm)
         elif message.kind == Kind.TEXT:
             got.text = (got.text + message.text).strip()
         elif message.kind == Kind.METADATA:
-            got.numbers |= json.loads(message.text)
+            got.told.append(json.loads(message.text))
+            lost = got.told[-1].get("late", 0) + got.told[-1].get("dropped", 0)
         elif message.kind == Kind.ERROR:
             raise ValueError(f"the server ended the call: {message.text}")
 

@@ -11,7 +11,7 @@ import ssl
 from pathlib import Path
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
-_HELP = "the live server needs aiohttp and sphn: pip install 'minimoshi[serve]'"
+_HELP = "the live server needs aiohttp, sphn and psutil: pip install 'minimoshi[serve]'"
 
 
 def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +36,15 @@ def add_call_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--copies", type=int, default=1, metavar="N", help="so many calls at once, with their delays")
     parser.add_argument("--trust", action="store_true", help="accept a self-signed certificate")
     parser.add_argument("--resample", action="store_true", help="convert a file that is not sampled at 24 kHz")
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+
+
+def add_load_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="tiny", help="a shipped name or a folder (default tiny)")
+    parser.add_argument("--calls", type=int, nargs="+", default=[1, 2, 3, 4], metavar="N", help="at once (1 2 3 4)")
+    parser.add_argument("--minutes", type=float, default=0.5, help="of each call (default 0.5)")
+    parser.add_argument("--plot", metavar="PNG", help="delay, computing and memory over the time of the last calls")
+    parser.add_argument("--json", metavar="FILE", help="the numbers, as a file too")
     parser.add_argument("--force", action="store_true", help="overwrite files that exist")
 
 
@@ -79,11 +88,13 @@ def serve(options: argparse.Namespace) -> None:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # addresses may hold the token
     scheme = "https" if context else "http"
     link = f"{scheme}://{options.host}:{options.port}/" + (f"?token={token}" if token else "")
-    print(f"Talk to {options.model}: {link}\nCtrl-C ends it.", flush=True)
+
+    def greet(_: str) -> None:  # called when the port is open: whoever reads the link can use it
+        print(f"Talk to {options.model}: {link}\nCtrl-C ends it.", flush=True)
+
+    app = server.application()
     try:
-        web.run_app(
-            server.application(), host=options.host, port=options.port, ssl_context=context, print=None, access_log=None
-        )
+        web.run_app(app, host=options.host, port=options.port, ssl_context=context, print=greet, access_log=None)
     except OSError as error:
         where = f"{options.host}:{options.port}"
         raise ValueError(f"cannot listen on {where}: {error.strerror}; try another --port") from None
@@ -146,3 +157,13 @@ def call(options: argparse.Namespace) -> None:
     output.with_suffix(".json").write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
     print(results[0].text or "(Moshi said nothing)")
     print(delays(results))
+
+
+def load(options: argparse.Namespace) -> None:
+    try:
+        import psutil  # noqa: F401
+
+        from .load import run
+    except ImportError as error:
+        raise ImportError(_HELP) from error
+    run(options)

@@ -14,8 +14,8 @@ import pytest
 import soundfile
 
 from minimoshi.data.miniworld import vocabulary
+from minimoshi.serving.load import serving
 from minimoshi.serving.server import package_files
-from tests.serving.live import serving
 
 QUESTION, ANSWER = "three-plus-four.flac", "three plus four is seven"
 SECONDS = 60  # patience: a busy machine drops what comes too late, and the question is asked every six seconds
@@ -23,7 +23,7 @@ SECONDS = 60  # patience: a busy machine drops what comes too late, and the ques
 
 @pytest.fixture(scope="module")
 def link():
-    with serving() as link:
+    with serving() as (link, _):
         yield link
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from minimoshi.serving.load import serving
 from minimoshi.serving.server import package_files
 from tests.serving.browser import CHROMIUM, OPTIONS, needs_chromium, saved
-from tests.serving.live import serving
 
 pytestmark = needs_chromium
 
@@ -20,7 +20,7 @@ ATTEMPTS = 4  # for the same reason a question may have to be asked again
 
 @pytest.fixture(scope="module")
 def link():
-    with serving() as link:
+    with serving() as (link, _):
         yield link
 
 

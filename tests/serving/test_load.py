@@ -1,0 +1,80 @@
+"""The load command: a real server, a real call, honest numbers."""
+
+import json
+from itertools import groupby
+
+import pytest
+import torch
+
+from minimoshi.cli import main
+from minimoshi.serving.client import Call, converse
+from minimoshi.serving.load import PAUSE, _row, drift, questions, serving
+from tests.serving.test_server import SILENCE
+
+
+def call(delays, *told):
+    return Call(torch.zeros(2, 0), "", delays=delays, sent=len(delays), told=list(told))
+
+
+def test_it_calls_a_server_of_its_own(tmp_path, capsys):
+    numbers, picture = tmp_path / "load.json", tmp_path / "load.png"
+    told = ["load", "--calls", "1", "2", "--minutes", "0.02", "--json", str(numbers), "--plot", str(picture)]
+    assert main(told) == 0
+    said = capsys.readouterr().out
+    assert "calls at once in real time" in said and "MB more for every further call" in said
+    one, two = json.loads(numbers.read_text())
+    assert (one["calls"], one["frames"], two["calls"], two["frames"]) == (1, 15, 2, 30)
+    assert one["delay"] > 80 and one["memory"] > 50 and picture.stat().st_size > 5000
+    assert main(told) == 2 and "--force" in capsys.readouterr().err
+    assert main(["load", "--calls", "0"]) == 2 and "at least 1 call" in capsys.readouterr().err
+    assert main(["load", "--model", str(tmp_path)]) == 2 and "did not start" in capsys.readouterr().err
+
+
+def test_a_row_counts_what_was_dropped_and_adds_the_frame_itself():
+    row = _row([call([0.02] * 99 + [0.5], {"frame_ms": 30.0, "late": 1, "dropped": 1})], [80.0, 90.0], 0.4)
+    assert (row.calls, row.frames, row.dropped, row.memory, row.share) == (1, 100, 2, 90.0, 0.4)
+    assert row.delay == pytest.approx(100) and row.delay_99 > row.delay and row.step == 30
+
+
+def test_drift_is_seen_and_a_short_call_says_nothing():
+    slower = call([0.02] * 50 + [0.06] * 50, *({"frame_ms": 10.0 + n} for n in range(20)))
+    assert drift([slower], list(range(100, 120))) == (
+        "from the first tenth to the last: delay 100.0 → 140.0 ms, computing 10.5 → 28.5 ms, memory 100.5 → 118.5 MB"
+    )
+    assert "too short" in drift([call([0.02] * 3)], [100.0])
+
+
+def test_questions_fill_the_time_with_pauses_between():
+    wav = questions(30.0)
+    assert wav.shape == (720_000,) and wav.dtype == "float32"
+    silent = (abs(wav) < 1e-4).reshape(-1, 2400).all(1)
+    assert silent.mean() > 0.5 and max(len(list(run)) for quiet, run in groupby(silent) if quiet) >= PAUSE / 0.1 - 1
+
+
+def test_what_was_dropped_does_not_count_as_delay(running):
+    """A frame that is never answered must not make every later answer look late."""
+
+    async def scene(http, url, server):
+        hear, dropped = server.engine.hear, []
+
+        def forgetful(seat, pcm):
+            if len(dropped) < 4:
+                dropped.append(pcm)
+                seat.late += 1
+            else:
+                hear(seat, pcm)
+
+        server.engine.hear = forgetful
+        return await converse(url, SILENCE, silence_after=3.0, seed=1)
+
+    result = running(scene)
+    assert result.numbers["late"] == 4
+    assert min(result.delays[-5:]) < 0.3
+
+
+def test_serving_ends_its_process():
+    import psutil
+
+    with serving() as (link, number):
+        assert link.startswith("http://localhost:") and psutil.pid_exists(number)
+    assert not psutil.pid_exists(number) or psutil.Process(number).status() == psutil.STATUS_ZOMBIE
