@@ -1,5 +1,6 @@
 """The checks of the exercises: right answers pass under any seed, wrong ones are told why, stubs are no mistake."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import conv1d, pad
@@ -133,6 +134,23 @@ MISTAKES = [
 @pytest.mark.parametrize("written", [{1: "B", 2: "(c)"}, {3: " a ", 6: "(A)"}])
 def test_the_self_test_takes_letters_as_people_write_them(written: dict) -> None:
     assert check.self_test.verdict({**ALL_RIGHT, **written}).state == RIGHT
+
+
+def test_an_alias_may_be_a_number_of_numpy_or_torch() -> None:
+    assert check.alias.verdict(lambda hz, rate: np.int64(fold(hz, rate))).state == RIGHT
+    assert check.alias.verdict(lambda hz, rate: torch.tensor(fold(hz, rate))).state == RIGHT
+
+
+def test_a_guard_may_set_the_future_to_a_hundred() -> None:
+    def sets(module, n):
+        x = torch.ones(n)
+        futures = [(t, torch.full((n - t - 1,), size)) for t in range(n) for size in (-100.0, 100.0)]
+        return all(
+            torch.allclose(module(x)[: t + 1], module(torch.cat([x[: t + 1], future]))[: t + 1])
+            for t, future in futures
+        )
+
+    assert check.is_causal.verdict(sets).state == RIGHT
 
 
 def test_a_verdict_neither_depends_on_the_global_seed_nor_moves_it() -> None:

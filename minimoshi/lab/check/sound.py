@@ -27,7 +27,7 @@ def bitrate(answer: Any, generator: torch.Generator) -> str:
     cases = [(24_000, 65_536), (8_000, 256), (100, 2_048), (1, 2), (draw(generator, 1, 10**4), 3)]
     for rate, values in cases:
         got = call(answer, rate, values)
-        if isinstance(got, torch.Tensor):
+        if isinstance(got, (torch.Tensor, np.generic)):
             got = got.item()
         if not isinstance(got, (int, float)):
             raise Wrong(f"bitrate({rate}, {values}) should be a number, got {got!r}")
@@ -62,6 +62,8 @@ def alias(answer: Any, generator: torch.Generator) -> str:
     cases += [(draw(generator, 0, 50_000), draw(generator, 2_000, 20_000)) for _ in range(20)]
     for hz, rate in cases:
         got = call(answer, hz, rate)
+        if isinstance(got, (torch.Tensor, np.generic)):
+            got = got.item()
         folded = min(hz % rate, rate - hz % rate)
         if not isinstance(got, (int, float)) or abs(got - folded) > 1e-6:
             raise Wrong(f"value: alias({hz}, {rate}) is {got!r}, expected {folded}")
@@ -84,7 +86,7 @@ def mystery_clips(wav: torch.Tensor, rate: int = 6_000) -> dict[str, torch.Tenso
 
 @exercise(
     "01",
-    hint="A folded s turns into a chirp that no throat makes. Listen to the end of “monkeys”.",
+    hint="A folded s turns into a chirp that no throat makes. Listen to the end of “monkeys” (or look: 1.6 s).",
 )
 def aliasing_by_ear(answer: Any, generator: torch.Generator) -> str:
     """The letter of the clip that was thinned out without a filter."""

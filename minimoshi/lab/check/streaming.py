@@ -81,7 +81,7 @@ def suspects() -> list[tuple[str, bool, Callable[[Tensor], Tensor]]]:
         return x + 0.01 * pad(x, (0, 5))[5:]
 
     def only_when_loud(x: Tensor) -> Tensor:
-        return torch.where(pad(x, (0, 1))[1:] > 100, 2 * x, x)
+        return torch.where(pad(x, (0, 1))[1:] > 50, 2 * x, x)  # set to 100 or raised by 100: both are loud
 
     return [
         ("a causal convolution", True, lambda x: conv1d(pad(x, (2, 0))[None, None], kernel)[0, 0]),
