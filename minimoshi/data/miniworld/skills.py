@@ -258,7 +258,7 @@ def script(
         skill = rng.choices(list(skills), list(skills.values()))[0]
         if skill == "greeting" and any(e.skill == "greeting" for e in found):
             continue
-        if skill == "recall" and name is None and rng.random() < 0.9:
+        if skill == "recall" and name is None and rng.random() < 0.6:  # some were never told
             skill = "name" if "name" in skills else "recall"
         drawn = exchange(skill, rng, splits, name)
         if drawn.slots in (("loud",), ("quiet",)) and drawn.skill == "manner" and not found:
