@@ -23,6 +23,7 @@ from .protocol import read_query
 from .server import Conversation, Limits, Server, make_server, package_files
 
 _MAIN = "notebook.js"
+_DARK = "@media (prefers-color-scheme: dark) {"
 _SOURCES = "const SOURCES = {};"
 _WAITING = 256  # messages of a browser that the kernel may be behind, ten seconds; a cell may have kept it busy
 _LIMITS = Limits(messages_per_second=1000.0, silence=120.0)  # what waited behind a cell comes all at once
@@ -41,8 +42,10 @@ def _style() -> str:
     colours, worn = text.split("/* everything below is also worn in a notebook */")
     start = colours.index("body,\n.minimoshi {")
     end = colours.index("\nbody {\n")
-    own = ".minimoshi { padding: 1rem; background: var(--page); }"  # whatever the notebook's theme
-    return "".join([colours[start:end].replace("  body,\n", "").replace("body,\n", ""), own, worn])
+    light, dark = colours[start:end].replace("  body,\n", "").replace("body,\n", "").split(_DARK)
+    dark = dark.replace(".minimoshi {", ".minimoshi.dark {").rstrip().removesuffix("}")  # notebook.js says when
+    own = ".minimoshi { padding: 1rem; background: var(--page); }"
+    return "".join([light, dark, own, worn])
 
 
 class Talk(anywidget.AnyWidget):

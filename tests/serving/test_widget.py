@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 
 import numpy as np
 import pytest
@@ -134,3 +135,10 @@ def test_all_modules_are_inside_and_find_each_other():
             if line.startswith(("import", "} from")):
                 assert line.partition('"./')[2].removesuffix('";') in sources
     assert "body" not in Talk._css and ".minimoshi .bar" in Talk._css
+
+
+def test_a_notebook_has_its_own_theme_and_not_the_systems():
+    light, dark = (re.search(rf"\.minimoshi{name} {{(.*?)}}", Talk._css, re.DOTALL)[1] for name in ("", r"\.dark"))
+    colours = [dict(re.findall(r"(--[\w-]+): (#\w+)", block)) for block in (light, dark)]
+    assert colours[0].keys() == colours[1].keys() and colours[0]["--page"] > "#e" > "#2" > colours[1]["--page"]
+    assert "prefers-color-scheme" not in Talk._css and Talk._css.count("{") == Talk._css.count("}")

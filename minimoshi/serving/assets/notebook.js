@@ -63,6 +63,26 @@ function open(model, url) {
   return url.startsWith(SERVER) ? new KernelSocket(model, url) : new WebSocket(url);
 }
 
+/** Whether the notebook around the cell is dark: JupyterLab, VS Code and Colab say so, elsewhere the system decides. */
+function isDark() {
+  const { jpThemeLight, vscodeThemeKind } = document.body.dataset;
+  if (jpThemeLight) return jpThemeLight === "false";
+  const named = vscodeThemeKind ?? document.documentElement.getAttribute("theme");
+  return named ? named.includes("dark") : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+/** Wear the notebook's colours, now and whenever they change; returns what ends that. */
+function follow(el) {
+  const wear = () => {
+    el.classList.toggle("dark", isDark());
+    el.style.colorScheme = isDark() ? "dark" : "light";
+  };
+  const watch = new MutationObserver(wear);
+  for (const place of [document.body, document.documentElement]) watch.observe(place, { attributes: true });
+  wear();
+  return () => watch.disconnect();
+}
+
 async function render({ model, el }) {
   const [{ Conversation, trouble }, { View }] = await Promise.all(
     ["conversation.js", "view.js"].map((name) => import(address(name))),
@@ -76,11 +96,13 @@ async function render({ model, el }) {
     open: (url) => open(model, url),
   });
   const view = new View(el, conversation, { samples, server: SERVER });
+  const unfollow = follow(el);
   el.tabIndex = 0; // so that space reaches it
   el.addEventListener("keydown", (event) => view.key(event));
   const lacking = trouble();
   if (lacking) view.on_notice({ text: lacking });
   return () => {
+    unfollow();
     conversation.stop();
     view.close();
     for (const { url } of samples) URL.revokeObjectURL(url);
