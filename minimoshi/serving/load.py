@@ -126,6 +126,7 @@ async def _together(
 
 def _row(results: list[Call], memory: list[float], share: float) -> Row:
     delays = 1e3 * (SECONDS + np.concatenate([call.delays for call in results]))
+    delays = delays if len(delays) else np.array([np.nan])  # nothing came back
     steps = [numbers["frame_ms"] for call in results for numbers in call.told]
     return Row(
         calls=len(results),

@@ -24,12 +24,12 @@ def call(delays, *told):
 
 def test_it_calls_a_server_of_its_own(tmp_path, capsys):
     numbers, picture = tmp_path / "load.json", tmp_path / "load.png"
-    told = ["load", "--calls", "1", "2", "--minutes", "0.02", "--json", str(numbers), "--plot", str(picture)]
+    told = ["load", "--calls", "1", "2", "--minutes", "0.04", "--json", str(numbers), "--plot", str(picture)]
     assert main(told) == 0
     said = capsys.readouterr().out
     assert "calls at once in real time" in said and "MB more for every further call" in said
     one, two = json.loads(numbers.read_text())
-    assert (one["calls"], one["frames"], two["calls"], two["frames"]) == (1, 15, 2, 30)
+    assert (one["calls"], one["frames"], two["calls"], two["frames"]) == (1, 30, 2, 60)
     assert one["delay"] > 80 and one["memory"] > 50 and picture.stat().st_size > 5000
     assert main(told) == 2 and "--force" in capsys.readouterr().err
     assert main(["load", "--calls", "0"]) == 2 and "at least 1 call" in capsys.readouterr().err
@@ -40,6 +40,7 @@ def test_a_row_counts_what_was_dropped_and_adds_the_frame_itself():
     row = _row([call([0.02] * 99 + [0.5], {"frame_ms": 30.0, "late": 1, "dropped": 1})], [80.0, 90.0], 0.4)
     assert (row.calls, row.frames, row.dropped, row.memory, row.share) == (1, 100, 2, 90.0, 0.4)
     assert row.delay == pytest.approx(100) and row.delay_99 > row.delay and row.step == 30
+    assert np.isnan(_row([call([])], [80.0], 0.0).delay)
 
 
 def test_drift_is_seen_and_a_short_call_says_nothing():
