@@ -29,6 +29,7 @@ from ..training.recipe import CodecRecipe
 from ..training.speech import MOSHI, batches
 from .measures import intelligibility
 from .probes import abx, phone_labels, table_probe
+from .variants import variants_table
 
 SIZE = MimiConfig(
     dim=64,
@@ -138,20 +139,17 @@ def measure(codec: MimiAudioCodec, held_out: Path, clips: int) -> dict[str, floa
     }
 
 
-COLUMNS = {"mel": "mel loss ↓", "stoi": "STOI ↑", "phones": "phone probe, level 1 ↑", "abx": "ABX error, level 1 ↓"}
+COLUMNS = {
+    "mel": ("mel loss ↓", ".3f"),
+    "stoi": ("STOI ↑", ".3f"),
+    "phones": ("phone probe, level 1 ↑", ".3f"),
+    "abx": ("ABX error, level 1 ↓", ".3f"),
+}
 
 
 def table(results: dict[str, list[dict[str, float]]]) -> str:
-    """Markdown: mean ± standard deviation over the seeds."""
-    lines = ["| variant | " + " | ".join(COLUMNS.values()) + " |", "|" + " --- |" * (len(COLUMNS) + 1)]
-    for name, runs in results.items():
-        cells = []
-        for key in COLUMNS:
-            values = [run[key] for run in runs]
-            spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.3f}{spread}")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    """The results as Markdown."""
+    return variants_table("variant", COLUMNS, results)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -31,6 +31,11 @@ class Call:
     told: list[dict] = field(default_factory=list)  # what the server said of itself, every second
 
     @property
+    def mouth_to_ear(self) -> np.ndarray:
+        """Milliseconds from the beginning of a frame to its answer: the delays, and the frame itself."""
+        return 1e3 * (SECONDS + np.array(self.delays))
+
+    @property
     def numbers(self) -> dict:
         """The last that the server said of itself."""
         return {key: value for numbers in self.told for key, value in numbers.items()}
@@ -121,9 +126,14 @@ async def _read(socket, got: Call, heard: list[np.ndarray], sent: list[float]) -
             got.text = (got.text + message.text).strip()
         elif message.kind == Kind.METADATA:
             got.told.append(json.loads(message.text))
-            lost = got.told[-1].get("late", 0) + got.told[-1].get("dropped", 0)
+            lost = dropped(got.told[-1])
         elif message.kind == Kind.ERROR:
             raise ValueError(f"the server ended the call: {message.text}")
+
+
+def dropped(numbers: dict) -> int:
+    """Frames that will never be answered, by what the server says of itself."""
+    return numbers.get("late", 0) + numbers.get("dropped", 0)
 
 
 def delays(calls: list[Call]) -> str:

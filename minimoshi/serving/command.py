@@ -161,8 +161,6 @@ def call(options: argparse.Namespace) -> None:
 
 def load(options: argparse.Namespace) -> None:
     try:
-        import psutil  # noqa: F401
-
         from .load import run
     except ImportError as error:
         raise ImportError(_HELP) from error

@@ -20,17 +20,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 from tqdm import tqdm
 
-from ..audio import check_writable
+from ..audio import check_writable, load_audio
 from ..config import SAMPLE_RATE
-from .client import SECONDS, Call, converse
-
-if TYPE_CHECKING:
-    import psutil
+from .client import SECONDS, Call, converse, dropped
 
 PAUSE = 4.0  # seconds after each question, for the answer
 REAL_TIME = 0.001  # share of the frames that may be dropped
@@ -51,8 +48,6 @@ class Row:
 
 
 def run(options: argparse.Namespace) -> None:
-    import psutil
-
     if min(options.calls) < 1 or options.minutes <= 0:
         raise ValueError(f"expected at least 1 call of more than 0 minutes, got {options.calls}, {options.minutes}")
     for path in filter(None, (options.plot, options.json)):
@@ -82,11 +77,9 @@ def run(options: argparse.Namespace) -> None:
 
 def questions(seconds: float) -> np.ndarray:
     """The sample questions one after the other with pauses, again and again: float32 [S]."""
-    import soundfile
-
     files = sorted((Path(__file__).parent / "samples").glob("*.flac"))
     pause = np.zeros(round(PAUSE * SAMPLE_RATE), np.float32)
-    turn = np.concatenate([part for file in files for part in (soundfile.read(file, dtype="float32")[0], pause)])
+    turn = np.concatenate([part for file in files for part in (load_audio(file)[0].numpy(), pause)])
     return np.resize(turn, round(seconds * SAMPLE_RATE))
 
 
@@ -125,13 +118,13 @@ async def _together(
 
 
 def _row(results: list[Call], memory: list[float], share: float) -> Row:
-    delays = 1e3 * (SECONDS + np.concatenate([call.delays for call in results]))
+    delays = np.concatenate([call.mouth_to_ear for call in results])
     delays = delays if len(delays) else np.array([np.nan])  # nothing came back
     steps = [numbers["frame_ms"] for call in results for numbers in call.told]
     return Row(
         calls=len(results),
         frames=sum(call.sent for call in results),
-        dropped=sum(call.numbers.get("late", 0) + call.numbers.get("dropped", 0) for call in results),
+        dropped=sum(dropped(call.numbers) for call in results),
         delay=float(np.median(delays)),
         delay_99=float(np.percentile(delays, 99)),
         step=float(np.median(steps)) if steps else float("nan"),
@@ -149,7 +142,7 @@ def _line(row: Row) -> str:
 
 def drift(results: list[Call], memory: list[float]) -> str:
     """The first tenth of a call beside the last: delay, computing and memory."""
-    delays = np.array(results[0].delays) * 1e3 + 1e3 * SECONDS
+    delays = results[0].mouth_to_ear
     steps = np.array([numbers["frame_ms"] for numbers in results[0].told])
     pairs = []
     for name, values, unit in (("delay", delays, "ms"), ("computing", steps, "ms"), ("memory", memory, "MB")):
@@ -166,7 +159,7 @@ def _plot(results: list[Call], memory: list[float], path: Path) -> None:
     delay, step, used = figure.subplots(3, sharex=True)
     for call in results:
         times = np.arange(len(call.delays)) * SECONDS / 60
-        delay.plot(times, 1e3 * (SECONDS + np.array(call.delays)), lw=0.4)
+        delay.plot(times, call.mouth_to_ear, lw=0.4)
         told = [(numbers["session"] / 60, numbers["frame_ms"], numbers["frame_ms_99"]) for numbers in call.told]
         if told:
             minutes, median, slow = zip(*told, strict=True)

@@ -169,8 +169,7 @@ def test_a_bank_is_not_recorded_twice_and_refuses_held_out_voices(folder):
 
 
 def test_every_fourth_user_of_a_bank_is_a_guest_from_another_engine(tmp_path, monkeypatch):
-    monkeypatch.setattr(bank, "open_voice", toy_voice)
-    # the engines themselves need not be there
+    monkeypatch.setattr(bank, "open_voice", toy_voice)  # the engines themselves need not be there
     monkeypatch.setattr(bank, "record_moshi", lambda folder, seed: None)
     monkeypatch.setattr(bank, "some_says", lambda rng: [Say("hello", "")])
     bank.record_bank(tmp_path, 5)

@@ -15,7 +15,7 @@ import pytest
 from minimoshi.lab.build import SECONDS
 
 LOW, HIGH = 0.5, 1.5
-MARGIN = 4.0  # seconds that a kernel may take to start, and that a short notebook must not fail for
+MARGIN = 4.0  # seconds that a kernel may take to start, and that a short notebook must not be named for
 PROPERTY = "notebook seconds"
 
 _found: dict[str, float] = {}

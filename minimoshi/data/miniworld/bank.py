@@ -286,8 +286,8 @@ def encode_bank(folder: str | Path, codec: MimiAudioCodec, progress: bool = True
             wav = background(noise, (TAPE_FRAMES + CONTEXT) * FRAME, rng)
             codes = codec.encode(torch.from_numpy(wav)[None, None])[0, :, CONTEXT:]
             np.save(folder / f"noise-{noise}.codes.npy", codes.numpy().astype(np.uint16))
-    work = [(index, copy) for copy in range(copies) for index in sorted(folder.glob("*.jsonl"))]
-    work = [(index, copy) for index, copy in work if copy == 0 or index.stem != MOSHI]
+    indices = sorted(folder.glob("*.jsonl"))
+    work = [(index, copy) for copy in range(copies) for index in indices if copy == 0 or index.stem != MOSHI]
     for index, copy in tqdm(work, desc="encoding", disable=not progress):
         if not (coded := _codes_of(index, copy)).exists():
             np.save(coded, _encode(index, codec, rng, copy))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Split = Literal["speech", "text", "none"]
@@ -90,6 +90,11 @@ class Exchange:
     def expected(self) -> str:
         """Moshi's last words, by which the exchange is judged."""
         return self.after if self.stops else self.answer
+
+    @property
+    def unbroken(self) -> Exchange:
+        """The same in which the user lets Moshi speak: the control of one in which they break in."""
+        return replace(self, breaks=None, stops=False, after="")
 
 
 def split_of(skill: str, slots: tuple[str, ...]) -> Split:

@@ -25,8 +25,7 @@ from ...data.miniworld.bank import speakers
 from ...data.miniworld.grids import Grid
 from ...data.miniworld.sound import render
 from ...data.stereo import save_dialogue
-from ...mimi import MimiAudioCodec
-from ...moshi import FullDuplexDialogueModel, HierarchicalGenerator
+from ...moshi import HierarchicalGenerator
 from ...moshi.grid import ZERO_TOKEN
 from ...text import TextTokenizer
 from ...training.loop import RunFolder, train
@@ -34,10 +33,11 @@ from ...training.moshi import MoshiTraining, collect
 from ...training.moshi_recipe import MoshiRecipe
 from ..judge import judge
 from ..memo import Memo
+from ..variants import variants_table
 from .cases import Case, read_case
 from .hearing import Ear
 from .report import Judged
-from .run import Runner
+from .run import Runner, with_tiny_codec
 from .summary import summarise
 
 WORLD = {"greeting": 0.15, "colour": 0.3, "opposite": 0.3, "stop": 0.25}  # few answers: short runs get somewhere
@@ -115,8 +115,7 @@ class World:
                 asked, name = self._draw(random.Random(seed), skill)
                 found.append(self._case(folder, seed, "seen", "", [asked], name))
                 if asked.breaks:
-                    unbroken = replace(asked, breaks=None, stops=False, after="")
-                    found.append(self._case(folder, f"control-{seed}", "control", seed, [unbroken], name))
+                    found.append(self._case(folder, f"control-{seed}", "control", seed, [asked.unbroken], name))
         return found
 
     def _draw(self, rng: random.Random, skill: str) -> tuple[Exchange, str]:
@@ -130,7 +129,7 @@ class World:
     def _case(self, folder: Path, name: str, group: str, control: str, asked: list, user: str) -> Case:
         path = folder / f"{name}.wav"
         if not path.exists():
-            dialogue = render(self.unknown.play(random.Random(name), asked, user, tail=25))
+            dialogue = render(self.unknown.play(random.Random(control or name), asked, user, tail=25))
             dialogue.facts |= {"group": group, "control": control}
             save_dialogue(folder, name, dialogue)
         return read_case(path)
@@ -159,11 +158,7 @@ def measure(
     generator: HierarchicalGenerator, variant: Variant, cases: Sequence[Case], ear: Ear, cache: Path
 ) -> dict[str, float | None]:
     """How it answers, running freely; None where nothing was to be measured."""
-    model = FullDuplexDialogueModel(
-        codec=MimiAudioCodec.from_pretrained("tiny"),
-        generator=generator,
-        tokenizer=TextTokenizer.from_pretrained("tiny"),
-    ).eval()
+    model = with_tiny_codec(generator).eval()
     runner = Runner(model, cache, progress=False, half_duplex=variant.half_duplex, **SAMPLING)
     judged = Judged("variant", runner(cases), ear, cases)
     found = summarise(judged.cases, judged.rows)
@@ -186,19 +181,8 @@ COLUMNS = {
 
 
 def table(results: dict[str, list[dict[str, float | None]]]) -> str:
-    """Markdown: mean ± standard deviation over the seeds that have the number."""
-    lines = [
-        "| taken back | " + " | ".join(title for title, _ in COLUMNS.values()) + " |",
-        "|" + " --- |" * (len(COLUMNS) + 1),
-    ]
-    for name, runs in results.items():
-        cells = []
-        for key, (_, form) in COLUMNS.items():
-            values = [run[key] for run in runs if run[key] is not None]
-            spread = f" ± {statistics.stdev(values):{form}}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):{form}}{spread}" if values else "–")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    """The results as Markdown."""
+    return variants_table("taken back", COLUMNS, results)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -53,14 +53,20 @@ def load_model(name_or_path: str) -> FullDuplexDialogueModel:
     if name_or_path in shipped_names("generator") or card.get("minimoshi") != HierarchicalGenerator.__name__:
         model = FullDuplexDialogueModel.from_pretrained(name_or_path)
     else:
-        model = FullDuplexDialogueModel(
-            codec=MimiAudioCodec.from_pretrained("tiny"),
-            generator=HierarchicalGenerator.from_pretrained(path),
-            tokenizer=TextTokenizer.from_pretrained(path if (path / MODEL).exists() else "tiny"),
-        )
+        own = str(path) if (path / MODEL).exists() else "tiny"
+        model = with_tiny_codec(HierarchicalGenerator.from_pretrained(path), own)
     if model.tokenizer is None:
         raise ValueError(f"{name_or_path} has no tokenizer, so its text cannot be read; put {MODEL} into its folder")
     return model.eval()
+
+
+def with_tiny_codec(generator: HierarchicalGenerator, tokenizer: str = "tiny") -> FullDuplexDialogueModel:
+    """A generator with ears and a mouth: the tiny codec, and the tokenizer of that name or folder."""
+    return FullDuplexDialogueModel(
+        codec=MimiAudioCodec.from_pretrained("tiny"),
+        generator=generator,
+        tokenizer=TextTokenizer.from_pretrained(tokenizer),
+    )
 
 
 def fingerprint(model: torch.nn.Module) -> str:

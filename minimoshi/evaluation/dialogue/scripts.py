@@ -108,8 +108,7 @@ def _controls(plans: Iterable[Plan]) -> Iterator[Plan]:
     """For every episode in which the user breaks in, the same one with the same timing in which they do not."""
     for plan in plans:
         if plan.exchanges and plan.exchanges[-1].skill in BREAKING:
-            last = replace(plan.exchanges[-1], breaks=None, stops=False, after="")
-            exchanges = (*plan.exchanges[:-1], last)
+            exchanges = (*plan.exchanges[:-1], plan.exchanges[-1].unbroken)
             yield replace(plan, name=f"control-{plan.name}", group="control", exchanges=exchanges, control=plan.name)
 
 

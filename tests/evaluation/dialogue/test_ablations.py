@@ -77,6 +77,7 @@ def test_cases_are_made_once_and_have_their_controls(world, tmp_path):
     assert [case.name for case in cases] == ["greeting-00", "colour-00", "opposite-00", "stop-00", "control-stop-00"]
     stop, control = cases[-2:]
     assert stop.exchanges[0]["stops"] and not control.exchanges[0]["stops"] and control.facts["control"] == "stop-00"
+    assert stop.exchanges[0]["asked"] == control.exchanges[0]["asked"]  # the same takes at the same time
     before = cases[0].path.stat().st_mtime_ns
     assert np.array_equal(world.cases(tmp_path, 1)[0].stereo(), cases[0].stereo())
     assert cases[0].path.stat().st_mtime_ns == before
