@@ -1,6 +1,7 @@
 # The whole set-up, from nothing:
 #   make lab     creates .venv when it is missing, installs, opens JupyterLab on the first notebook
 #   make test    the same, then every test and every notebook
+#   make seconds the notebooks one by one; fails where one's computing has drifted from the seconds it states
 #   make bench   timings per 80 ms frame, beside the official package
 #   make html    the course as web pages in build/html, sounds included
 #   make slides  the course as slides in build/slides
@@ -18,7 +19,7 @@ BENCH_ARGS ?=
 PIP = $(VENV)/bin/python -m pip install --quiet $(PIP_ARGS)
 SETUP = pyproject.toml constraints.txt
 
-.PHONY: lab test bench html slides clean
+.PHONY: lab test seconds bench html slides clean
 
 # Jupyter refuses to run as root (in a container, say) unless told that this is meant.
 lab: $(VENV)/.stamp
@@ -27,6 +28,9 @@ lab: $(VENV)/.stamp
 test: $(VENV)/.stamp-test
 	$(VENV)/bin/ruff check .
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --nbval --nbval-current-env -n 2 --dist loadscope $(TEST_ARGS)
+
+seconds: $(VENV)/.stamp-test
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --nbval --nbval-current-env --fail-drifted notebooks $(TEST_ARGS)
 
 bench: $(VENV)/.stamp-test
 	$(VENV)/bin/python -m minimoshi bench $(BENCH_ARGS)

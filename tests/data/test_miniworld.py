@@ -1,6 +1,7 @@
 """The mini-world: right answers, splits that hold, takes placed where the rules say, grids that say what was placed."""
 
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -248,6 +249,17 @@ def test_an_answer_is_put_together_from_phrases_that_do_not_tell_how_it_goes_on(
     assert len(sources) > 5
     with pytest.raises(ValueError, match="never said 'hello'"):
         maker.takes.moshi(rng, "hello anna")
+
+
+def test_moshi_counts_at_a_steady_pace_that_differs_from_count_to_count(maker):
+    paces, steady = Counter(), []
+    for seed in range(100):
+        segments, _ = maker.takes.moshi(random.Random(seed), "one two three four five six seven")
+        first, *others = (s.stop - s.take.last - 1 for s in segments[:-1])
+        paces[first] += 1
+        steady += [breath == first for breath in others]
+    assert len(paces) >= 3
+    assert 0.8 < sum(steady) / len(steady) < 0.99
 
 
 def test_what_depends_on_the_question_is_said_alone():

@@ -1,7 +1,8 @@
 """Computing seconds of every notebook under nbval, beside those it states in its head.
 
 Machines differ in speed, so shares are compared: a notebook that takes more than half again, or less than half, of its
-share of all the seconds stated is named, to be built anew (`python -m minimoshi.lab.build NN`). It is told, not failed:
+share of all the seconds stated is named, to be built anew (`python -m minimoshi.lab.build NN`). `make seconds` runs the
+notebooks one after the other on a quiet machine and fails then (`--fail-drifted`). Beside other work it is only told:
 what a busy machine takes says nothing about the code.
 """
 
@@ -16,9 +17,14 @@ from minimoshi.lab.build import SECONDS
 
 LOW, HIGH = 0.5, 1.5
 MARGIN = 4.0  # seconds that a kernel may take to start, and that a short notebook must not be named for
+FEWEST = 10  # notebooks: of fewer, shares say nothing
 PROPERTY = "notebook seconds"
 
 _found: dict[str, float] = {}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fail-drifted", action="store_true", help="fail when a notebook's seconds have drifted")
 
 
 def _children() -> float:
@@ -51,7 +57,7 @@ def stated(path: Path) -> int:
     return next(int(m[0]) for cell in nbformat.read(path, as_version=4).cells if (m := SECONDS.search(cell.source)))
 
 
-def drifted(measured: dict[str, float], claimed: dict[str, float]) -> dict[str, float]:
+def drifted(measured: dict[str, float], claimed: dict[str, int]) -> dict[str, float]:
     """Notebooks whose share of the seconds has drifted: what each would state at the others' pace."""
     pace = sum(claimed.values()) / max(1e-9, sum(measured.values()))
     now = {name: seconds * pace for name, seconds in measured.items()}
@@ -62,11 +68,23 @@ def drifted(measured: dict[str, float], claimed: dict[str, float]) -> dict[str, 
     }
 
 
+def _late() -> dict[str, float]:
+    return drifted(_found, _claimed()) if len(_found) >= FEWEST else {}
+
+
+def _claimed() -> dict[str, int]:
+    return {name: stated(Path(name)) for name in _found}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.option.fail_drifted and session.exitstatus == pytest.ExitCode.OK and _late():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if len(_found) < 10:
+    if len(_found) < FEWEST:
         return
-    claimed = {name: stated(Path(name)) for name in _found}
-    late = drifted(_found, claimed)
+    claimed, late = _claimed(), _late()
     terminalreporter.section("seconds of computing per notebook, measured and stated")
     for name, seconds in sorted(_found.items()):
         path = Path(name)

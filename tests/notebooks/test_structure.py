@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -258,3 +259,13 @@ def test_a_notebook_that_drifts_is_named_whatever_the_machine() -> None:
     assert not seconds.drifted({"a": 2.0, "b": 3.0, "c": 5.0}, claimed)  # ten times as fast, all of it
     assert list(seconds.drifted({"a": 60.0, "b": 30.0, "c": 50.0}, claimed)) == ["a"]
     assert list(seconds.drifted({"a": 20.0, "b": 30.0, "c": 12.0}, claimed)) == ["c"]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_drifting_fails_only_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch, asked: bool) -> None:
+    monkeypatch.setattr(seconds, "_found", {**{str(i): 10.0 for i in range(10)}, "slow": 60.0})
+    monkeypatch.setattr(seconds, "stated", lambda path: 10)
+    option = SimpleNamespace(fail_drifted=asked)
+    session = SimpleNamespace(config=SimpleNamespace(option=option), exitstatus=pytest.ExitCode.OK)
+    seconds.pytest_sessionfinish(session)
+    assert session.exitstatus == (pytest.ExitCode.TESTS_FAILED if asked else pytest.ExitCode.OK)

@@ -23,6 +23,9 @@ _GAPS = ((2, 3, 4), (0.5, 0.35, 0.15))  # frames from the user's last sound to M
 # Frames of silence between two phrases of Moshi. A model that speaks freely must find its way on after any of them:
 # were they always short, one moment missed would be the end of the sentence.
 _BREATHS = ((0, 1, 2, 3), (0.4, 0.3, 0.2, 0.1))
+# How often a breath is as long as its answer's first. Were each drawn anew, there would be no moment in which the next
+# word must come, and a model that always takes the likelier of word and silence would fall silent too early.
+_STEADY = 0.9
 _STOP_AFTER = ((2, 3, 4), (0.4, 0.4, 0.2))  # frames from the end of "stop" to Moshi's silence
 _OKAY = (7, 9)  # frames from there to what it says then, longer than any of its breaths
 _SWITCH = 0.6  # how often a sentence goes on with another take at a word's beginning, where that can be done unheard
@@ -152,11 +155,13 @@ class Takes:
         """An answer put together phrase by phrase (see `phrases`), and its words' times from its first frame on."""
         segments, words, at = [], [], 0
         pieces = phrases(text)
+        pace = rng.choices(*_BREATHS)[0]  # frames of silence
         for index, phrase in enumerate(pieces):
             if not self.phrases.get(phrase):
                 raise ValueError(f"Moshi has never said {phrase!r}, which belongs to {text!r}")
             take = rng.choice(self.phrases[phrase])
-            breath = TAIL + 1 if index + 1 == len(pieces) else rng.choices(*_BREATHS)[0]
+            breath = pace if rng.random() < _STEADY else rng.choices(*_BREATHS)[0]
+            breath = TAIL + 1 if index + 1 == len(pieces) else breath
             stop = min(take.frames, take.last + 1 + breath)
             shift, end = at * SECONDS, (at + stop) * SECONDS
             words += [Span(w.label, w.start + shift, min(w.end + shift, end)) for w in take.words]
