@@ -60,6 +60,8 @@ MISTAKES = [
     ("leaking_rows", lambda inputs_of, delays, frames: [0, 1, 2], "the generator's own inputs"),
     ("leaking_rows", lambda *a: leaking_rows(*a, step=20), "forgets the shift after a while"),
     ("leaking_rows", lambda *a: True, "as a list"),
+    ("leaking_rows", lambda *a: [(0, 1)], "a whole number each"),
+    ("count_steps", lambda *a: (count_steps(*a)[0], a[3] < 80), "needs 80 ms of computing"),
 ]
 
 

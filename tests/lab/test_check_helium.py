@@ -39,6 +39,8 @@ MISTAKES = [
     ("leaks", lambda mask: mask.triu().nonzero().tolist(), "looking at itself"),
     ("leaks", lambda mask: [(key, query) for query, key in pairs(mask)], "wrong way round"),
     ("leaks", lambda mask: True, "list of pairs"),
+    ("leaks", lambda mask: [3, 5], "two whole numbers each"),
+    ("leaks", lambda mask: mask.triu(1), "two whole numbers each"),
     ("rotate_pairs", lambda x, p, m: turn(x, p, m, sign=-1.0), "wrong way round"),
     ("rotate_pairs", lambda x, p, m: turn(x, p, m, exponent=1.0), "too fast"),
     ("rotate_pairs", halves, "neighbours"),

@@ -40,7 +40,10 @@ def leaks(answer: Any, generator: torch.Generator) -> str:
         got = call(answer, mask.clone())
         if not isinstance(got, (list, set, Tensor)):
             raise Wrong(f"return a list of pairs (query, key), got {describe(got)}")
-        pairs = {tuple(int(place) for place in pair) for pair in got}
+        try:
+            pairs = {(int(query), int(key)) for query, key in got}
+        except (TypeError, ValueError):
+            raise Wrong(f"return a list of pairs (query, key), two whole numbers each, got {describe(got)}") from None
         swapped = {(key, query) for query, key in pairs}
         if swapped == want != pairs:
             raise Wrong(f"value: for {name} the pairs are the wrong way round: first the query (row), then the key")
