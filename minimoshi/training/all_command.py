@@ -25,6 +25,7 @@ def plan(options: argparse.Namespace) -> list[tuple[object, list[str]]]:
     speech = ["--users", str(options.users), "--codec", str(root / "codec" / "mimi"), "--tokenizer", str(root / "text")]
     speech += ["--takes", str(root / "moshi" / "takes")]
     listener = ["--recipe", "transcriber", "--device", options.device]
+    listener += ["--set", f"start={root / 'moshi' / 'generator'}"]  # which knows the words, and how users say them
     return [
         (codec, ["--run-dir", str(root / "codec"), *common, *human]),
         (helium, ["--run-dir", str(root / "text"), *common]),

@@ -58,9 +58,20 @@ def first_generator(recipe: MoshiRecipe) -> HierarchicalGenerator:
             audio_model=DepthTransformer(recipe.model.depth),
         )
     generator = HierarchicalGenerator.from_pretrained(recipe.start)
+    if recipe.text_behind and generator.config.depth:
+        generator = _ears(generator, recipe.text_behind)
     if (generator.config.helium, generator.config.depth) != (recipe.model.helium, recipe.model.depth):
         raise ValueError(f"{recipe.start!r} is not a generator of the preset {recipe.preset!r}")
     return generator
+
+
+def _ears(generator: HierarchicalGenerator, behind: int) -> HierarchicalGenerator:
+    """A transcriber that begins with what a model of dialogue knows of words and of its user's voice."""
+    listener = HierarchicalGenerator(generator.config.transcriber(behind))
+    listener.text_model.load_state_dict(generator.text_model.state_dict())
+    tables = generator.audio_embedding.state_dict()  # the user's streams are the last ones
+    listener.audio_embedding.load_state_dict({name: table[-listener.config.n_q :] for name, table in tables.items()})
+    return listener
 
 
 class MoshiTraining:

@@ -10,7 +10,7 @@ from minimoshi import TextTokenizer
 from minimoshi.config import EPAD_ID, PAD_ID, MoshiConfig
 from minimoshi.data.miniworld.grids import Grid
 from minimoshi.moshi import HierarchicalGenerator, Transcriber
-from minimoshi.training.moshi import MoshiTraining
+from minimoshi.training.moshi import MoshiTraining, first_generator
 from minimoshi.training.moshi_recipe import MoshiRecipe
 from tests.helpers import MOSHI, SPEECH_MIMI, small_codec
 
@@ -74,6 +74,22 @@ def test_it_writes_what_it_hears_and_when(trained, tokenizer):
     assert len(wanted) >= 4
     assert [(word.text, pytest.approx(word.start)) for word in found] == wanted
     assert all(word.end > word.start for word in found)
+
+
+def test_it_may_begin_with_the_ears_of_a_model_of_dialogue(tmp_path, monkeypatch, tokenizer):
+    helium = MOSHI.helium.replace(dim=32, hidden=64, context=20, text_card=tokenizer.vocab_size)
+    dialogue = MOSHI.replace(helium=helium, depth=MOSHI.depth.replace(input_dim=32, text_card=tokenizer.vocab_size))
+    monkeypatch.setattr(MoshiConfig, "PRESETS", {"tiny": dialogue.to_dict()})
+    talking = HierarchicalGenerator(dialogue)
+    talking.save_pretrained(tmp_path / "generator")
+    recipe = MoshiRecipe.named("transcriber").replace(start=str(tmp_path / "generator"))
+    listening = first_generator(recipe)
+    assert listening.config == dialogue.transcriber(recipe.text_behind)
+    assert torch.equal(listening.text_model.head.weight, talking.text_model.head.weight)
+    assert torch.equal(listening.audio_embedding.weight, talking.audio_embedding.weight[-dialogue.n_user :])
+    listening.save_pretrained(tmp_path / "transcriber")  # and from there it goes on as from any other
+    again = first_generator(recipe.replace(start=str(tmp_path / "transcriber")))
+    assert torch.equal(again.audio_embedding.weight, listening.audio_embedding.weight)
 
 
 def test_its_text_never_depends_on_later_sound_than_its_delay(trained):

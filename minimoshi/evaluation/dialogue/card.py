@@ -47,7 +47,8 @@ DEFINITIONS = f"""\
 - **Turns**: seconds a minute of speech, pauses (silence between two stretches of one speaker), gaps (of two speakers)
   and overlap; silences from 0.2 s on. Both speakers together.
 - **Intelligibility**: the first judge's word errors: on the script's voice, on that voice after the codec, and on the
-  model's speech beside the model's own text. **Speaker**: cosine of Resemblyzer embeddings.
+  model's speech beside its own text. `say` is given answers of the mini-world to read aloud; `transcribe` writes
+  down users of whole episodes, the judge stretch by stretch. **Speaker**: cosine of Resemblyzer embeddings.
 - **Real time**: processor time of a live session's step, hear, think and speak, on one thread.
 """
 
@@ -171,6 +172,11 @@ def _speech(card: dict[str, Any]) -> str:
     if words:
         named = {"voice": "the script's voice", "codec": "after the codec", "model": "the model"}
         rows += [[f"word error rate, %, {what}", percent(words[key], True)] for key, what in named.items()]
+    if aloud := card["read_aloud"]:
+        rows.append(["word error rate, %, of `say`: texts read aloud", percent(aloud, True)])
+    for group, found in (card["written_down"] or {}).items():
+        own, judge = percent(found["transcriber"], True), percent(found["judge"], True)
+        rows.append([f"word error rate, %, of `transcribe`, {group} users (the first judge's)", f"{own} ({judge})"])
     if speaker:
         rows.append(["speaker, the model and the script's voice", number(speaker["model"], 3)])
         rows.append(["speaker, the script's voice in two episodes", number(speaker["itself"], 3)])

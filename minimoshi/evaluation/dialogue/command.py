@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline", nargs="+", choices=["cascade", "half-duplex"], default=[], help="judge these beside the model"
     )
+    parser.add_argument("--transcriber", metavar="NAME", help="judge a transcriber as well: a shipped name or a folder")
     own = "0 is greedy (default: the model's own)"
     parser.add_argument("--temperature", type=float, help=f"of the audio tokens; {own}")
     parser.add_argument("--text-temperature", type=float, help=f"of the text tokens; {own}")

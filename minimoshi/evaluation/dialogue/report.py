@@ -27,12 +27,13 @@ from tqdm import tqdm
 from ...bench import machine
 from ..codec import through
 from ..judge import judge
-from ..measures import bootstrap, same_speaker
+from ..measures import same_speaker
 from ..memo import Memo, default_cache, digest
 from .bars import bars
 from .cases import Case, load_cases
 from .hearing import Ear, Listener, errors
 from .measures import Row, judge_case
+from .read_aloud import read_aloud, word_error_rate, written_down
 from .run import Answer, Runner, load_model, script_answer, step_milliseconds
 from .scripts import GROUPS
 from .summary import summarise
@@ -107,6 +108,8 @@ def make_card(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Ju
         "groups": dict(Counter(case.group for case in cases)),
         "systems": {name: summarise(found.cases, found.rows) for name, found in systems.items()},
         "intelligibility": intelligibility(systems),
+        "read_aloud": read_aloud(model, ear, options.seed, **sampling),
+        "written_down": _written_down(options.transcriber, cases, ear),
         "speaker": speaker_consistency(cases, systems["model"]),
         "real_time": step_milliseconds(model, _user_sound(cases), options.seed, **sampling),
     }
@@ -188,13 +191,14 @@ def intelligibility(systems: dict[str, Judged]) -> dict[str, Any] | None:
     }
 
 
-def _word_errors(rows: Sequence[Row], reference: str) -> dict[str, float] | None:
-    pairs = [errors(row[reference], row["heard"].get(JUDGES[0], "")) for row in rows]
-    if not pairs:
-        return None
-    wrong, words = np.array(pairs, float).T
-    rate, low, high = bootstrap(wrong, words)
-    return {"rate": rate, "low": low, "high": high, "of": int(words.sum())}
+def _word_errors(rows: Sequence[Row], reference: str) -> dict[str, Any] | None:
+    return word_error_rate([errors(row[reference], row["heard"].get(JUDGES[0], "")) for row in rows])
+
+
+def _written_down(name: str | None, cases: Sequence[Case], ear: Ear) -> dict[str, Any] | None:
+    from ...moshi import Transcriber
+
+    return written_down(Transcriber.from_pretrained(name), cases, ear) if name else None
 
 
 def speaker_consistency(cases: Sequence[Case], judged: Judged) -> dict[str, float] | None:
@@ -233,7 +237,7 @@ def _user_sound(cases: Sequence[Case]) -> np.ndarray:
 def _command(options: argparse.Namespace) -> str:
     """What to type to get this card again."""
     words = ["minimoshi", "evaluate", "dialogue", options.model, "--cases", options.cases, "--out", options.out]
-    for name in ("quick", "temperature", "text_temperature", "seed"):
+    for name in ("transcriber", "quick", "temperature", "text_temperature", "seed"):
         if (value := getattr(options, name)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
     for name in ("baseline", "groups"):

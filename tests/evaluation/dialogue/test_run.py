@@ -128,13 +128,15 @@ def test_the_whole_card(world, tmp_path, made, monkeypatch, capsys):
     cases = [case for case in world.cases if {case.name, case.facts["control"]} & set(some)]
     monkeypatch.setattr(report, "load_cases", lambda folder: cases)
     monkeypatch.setattr(report, "TIMED_SECONDS", 1)
+    monkeypatch.setattr("minimoshi.evaluation.dialogue.read_aloud.SENTENCES", 2)
     assert report.run(asked) is None
     card = json.loads((out / "card.json").read_text())
     assert card["groups"] == {"seen": 4, "control": 2}
     assert card["systems"]["script"]["accuracy"]["seen"]["all"]["rate"] == 1
     assert card["systems"]["model"]["accuracy"]["seen"]["all"]["rate"] == 0
     assert {bar["what"]: bar["passed"] for bar in card["bars"]}["right answers, seen"] is False
-    assert card["speaker"] is None and card["real_time"]["median_ms"] > 0
+    assert card["speaker"] is None and card["written_down"] is None
+    assert card["read_aloud"]["of"] > 2 and card["real_time"]["median_ms"] > 0
     cascade = card["systems"]["cascade"]
     assert cascade["accuracy"]["seen"]["sum"]["rate"] == 1 and cascade["manner"]["rate"] == 0
     assert cascade["takeover"]["median"] > 0.7 and cascade["murmur"]["broken"]["right"]["rate"] == 0
