@@ -169,8 +169,7 @@ def _plot(results: list[Call], memory: list[float], path: Path) -> None:
     used.plot(np.arange(len(memory)) / 60, memory)
     for axis, label in ((delay, "mouth to ear (ms)"), (step, "computing a frame (ms)"), (used, "memory (MB)")):
         axis.set_ylabel(label)
-        axis.margins(y=0.15)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.15 * max(1, axis.dataLim.y1))
         axis.grid(alpha=0.3)
     used.set_xlabel("minutes")
     figure.savefig(path, dpi=120)

@@ -56,12 +56,13 @@ MISTAKES = [
     ("frame_work", lambda config: frame_work(config, squared=False), "dep_q times as many positions"),
     ("frame_work", lambda config: tuple(w / 2 for w in frame_work(config)), "count as two"),
     ("frame_work", lambda config: frame_work(config, look_back=config.helium.context), "looks back over dep_q steps"),
-    ("frame_work", lambda config: frame_work(config)[::-1], "the flattened work is"),
+    ("frame_work", lambda config: frame_work(config)[::-1], "that is the other one"),
     ("frame_work", lambda config: 3, "two numbers"),
     ("pair_bits", naive_bits, "is NaN"),
     ("pair_bits", lambda joint: pair_bits(joint, 0.693147), "in nats"),
     ("pair_bits", lambda joint: {**pair_bits(joint), "parallel": entropy(joint)}, "“parallel” for"),
     ("pair_bits", lambda joint: {**pair_bits(joint), "b first": pair_bits(joint)["a first"]}, "“b first” for"),
+    ("pair_bits", lambda joint: pair_bits(joint.T), "a lies along the rows"),
     ("pair_bits", lambda joint: {"parallel": 0.0}, "the keys"),
 ]
 

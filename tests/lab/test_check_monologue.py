@@ -12,7 +12,7 @@ def patient_row(words, frames, wait=True, late=0, spare_pieces=True):
     for tokens, start in words:
         first = max(free if wait else 0, int(start * 12.5) + late)
         row[first : first + len(tokens)] = tokens[: max(0, frames - first)]
-        if 0 < first <= frames and (row[first - 1] == PAD_ID or not spare_pieces):
+        if 0 < first < frames and (row[first - 1] == PAD_ID or not spare_pieces):
             row[first - 1] = EPAD_ID
         free = first + len(tokens)
     return torch.tensor(row[:frames])
@@ -48,6 +48,11 @@ def ablate_in_place(grids, what):
     return grids
 
 
+def ablate_to_pad(grids, what):
+    cut = ablate(grids, what)
+    return cut.where(cut != -1, PAD_ID)
+
+
 SOLUTIONS = {
     "patient_row": patient_row,
     "delays_for": delays_for,
@@ -74,6 +79,7 @@ MISTAKES = [
     ("ablate", lambda grids, what: ablate(grids, what, roll=-1), "goes the other way"),
     ("ablate", lambda grids, what: ablate(grids.roll(1, 0), "no epad"), "leave the sound as it is"),
     ("ablate", lambda grids, what: ablate(grids, "no epad"), "'no text' should give"),
+    ("ablate", lambda grids, what: ablate_to_pad(grids, what), "Hidden is -1"),
     ("ablate", lambda grids, what: ablate(grids, what)[0], "[B, K, T]"),
 ]
 

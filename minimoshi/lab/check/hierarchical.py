@@ -117,6 +117,7 @@ def _why(got: float, want: float, config: MoshiConfig, name: str) -> str:
         "a flattened past of the same seconds is dep_q times as many positions": q * step,
         "only one of the depth transformer's dep_q steps": step + inner,
         "this is one step of a flattened frame": want / q,
+        "that is the other one; flattened comes first": sum(works(config)) - want,
         "the depth transformer looks back over dep_q steps, not over the conversation": step
         + q * step_work(depth.dim, depth.layers, depth.hidden, helium.context),
     }
@@ -153,17 +154,18 @@ def pair_bits(answer: Any, generator: torch.Generator) -> str:
         untouched(tuple(result.values()))
         a, b, both = entropy(joint.sum(1)), entropy(joint.sum(0)), entropy(joint)
         _want_bits(result["parallel"], a + b, f"“parallel” for {name}")
-        for order, first in (("a first", a), ("b first", b)):
+        for order, first, other in (("a first", a, b), ("b first", b, a)):
             pair = result[order]
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise Wrong(f"“{order}” should be two numbers, first and second step, got {describe(pair)}")
             untouched(pair)
-            _want_bits(pair[0], first, f"the first step of “{order}” for {name}")
+            _want_bits(pair[0], first, f"the first step of “{order}” for {name}", other)
             _want_bits(pair[1], both - first, f"the second step of “{order}” for {name}")
     return "The order moves bits from one step to the other; the sum it leaves alone. Only parallel heads pay twice."
 
 
-def _want_bits(got: Any, want: float, what: str) -> None:
+def _want_bits(got: Any, want: float, what: str, other: float | None = None) -> None:
+    """`other`: what it is if a and b, the two axes of the joint, were taken for each other."""
     got = got.item() if isinstance(got, Tensor) and got.numel() == 1 else got
     if not isinstance(got, (int, float)):
         raise Wrong(f"{what} should be a number, got {describe(got)}")
@@ -172,4 +174,6 @@ def _want_bits(got: Any, want: float, what: str) -> None:
     if math.isclose(got, want * math.log(2), abs_tol=1e-4) and want > 0.01:
         raise Wrong(f"value: {what} is {got:.4f}, in nats; bits want log2")
     if abs(got - want) > 1e-4:
-        raise Wrong(f"value: {what} is {got:.4f} bits, expected {want:.4f}")
+        swapped = other is not None and abs(got - other) < 1e-4
+        why = "; that is the other code: a lies along the rows, its chances are `joint.sum(1)`" if swapped else ""
+        raise Wrong(f"value: {what} is {got:.4f} bits, expected {want:.4f}{why}")

@@ -20,7 +20,7 @@ def patient(words: TimedTokens, frames: int) -> torch.Tensor:
         for place, token in enumerate(tokens, first):
             if place < frames:
                 row[place] = token
-        if 0 < first <= frames and row[first - 1] == PAD_ID:
+        if 0 < first < frames and row[first - 1] == PAD_ID:
             row[first - 1] = EPAD_ID
         free = first + len(tokens)
     return row
@@ -127,6 +127,8 @@ def ablate(answer: Any, generator: torch.Generator) -> str:
             raise Wrong(f"value: {what!r} should leave the sound as it is, rows 1 and up")
         if what == "slipped" and torch.equal(got[:, 0], text.roll(-1, 0)):
             raise Wrong("value: 'slipped' goes the other way: sentence i gets the text of sentence i - 1")
+        if what == "no text" and (got[:, 0] == PAD_ID).all():
+            raise Wrong("value: a row of PAD is a text too: it says that nobody speaks. Hidden is -1")
         if not torch.equal(got[:, 0], row):
             raise Wrong(f"value: {what!r} should give sentence 1 the text {row[1].tolist()}, got {got[1, 0].tolist()}")
     return "Three knives; each cuts one thing and leaves the rest alone."
