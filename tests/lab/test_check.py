@@ -204,3 +204,14 @@ def test_mystery_clips_differ_only_in_care() -> None:
     assert {name: sound.shape[-1] for name, sound in clips.items()} == {"A": 6_000, "B": 6_000, "C": 6_000}
     assert torch.equal(clips["C"], wav[:, ::4])
     assert clips["A"].square().mean() < clips["B"].square().mean() < clips["C"].square().mean()
+
+
+ODD = [7, "yes", None, [], {}, (1, 2), {"a": None}, [[1], 2], torch.ones(2, 3), np.float32(1), object(), Stub]
+ODD_RESULTS = [7, "yes", [], (1, 2, 3), {}, torch.ones(2, 3), torch.tensor(1), np.ones(4), object()]
+
+
+@pytest.mark.parametrize("name", check.EXERCISES)
+def test_no_answer_is_too_odd_to_be_judged(name: str) -> None:
+    for answer in ODD + [lambda *arguments, result=result: result for result in ODD_RESULTS]:
+        verdict = check.EXERCISES[name].verdict(answer)
+        assert verdict.state != RIGHT and (verdict.state == NOT_TRIED or verdict.message)

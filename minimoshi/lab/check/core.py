@@ -62,6 +62,10 @@ class Exercise:
             return Verdict(self.notebook, self.name, NOT_TRIED)
         except Wrong as fault:
             return Verdict(self.notebook, self.name, WRONG, str(fault), self.hint)
+        except Exception as error:  # an answer so odd that the check itself stumbles over it is no right one
+            odd = f"{type(error).__name__}: {error}"
+            what = f"no check can be made of it ({odd}); compare types and shapes with the card"
+            return Verdict(self.notebook, self.name, WRONG, what, self.hint)
 
     def __call__(self, answer: Any) -> None:
         verdict = self.verdict(answer)
