@@ -18,6 +18,9 @@ from .plots import numbers
 SHADES = ("#CCE3F2", "#FCE8C4", "#D5EFE6", "#F6E3EE", "#FBDCCB", "#E3E3E3")
 
 
+LETTERS = 5  # of a word that fit into a box at full size; longer ones are written smaller
+
+
 def boxes(
     axes: Axes,
     values: torch.Tensor | np.ndarray | Sequence[Sequence],
@@ -33,7 +36,7 @@ def boxes(
         colours: one for each box; "" leaves the place empty.
         names: one per row, written at the left.
         first: the number of the first column.
-        size: of the writing, in points.
+        size: of the writing, in points; long words are smaller.
     """
     rows = [list(row) for row in (numbers(values).tolist() if not isinstance(values, (list, tuple)) else values)]
     if [len(row) for row in rows] != [len(row) for row in colours]:
@@ -44,7 +47,8 @@ def boxes(
         for x, (value, shade) in enumerate(zip(row, shades, strict=True)):
             if shade:
                 axes.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, facecolor=shade, edgecolor="none"))
-                axes.text(x, y, value, ha="center", va="center", fontsize=size, color=INK)
+                fitting = size * min(1, LETTERS / max(1, len(str(value))))
+                axes.text(x, y, value, ha="center", va="center", fontsize=fitting, color=INK)
     columns = max(len(row) for row in rows)
     axes.set_yticks(range(len(names)), names, fontsize=8)
     step = max(1, columns // 24)
