@@ -106,8 +106,22 @@ def check_tensors(expected: Mapping[str, torch.Size], tensors: dict[str, Tensor]
         raise ValueError(f"{source} does not fit {kind}, {len(problems)} problems:\n  {shown}")
 
 
+def _narrowed(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    if dtype is None or not tensor.is_floating_point():
+        return tensor
+    return tensor.to(torch.float16 if dtype.itemsize == 1 and tensor.dim() < 2 else dtype)
+
+
+def _fits(tensor: Tensor, dtype: torch.dtype) -> bool:
+    """Whether a narrower type can hold it; 8-bit floats do not overflow to infinity, they stop at their largest."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    return bool(tensor.float().abs().max() <= torch.finfo(dtype).max)  # false for NaN, too
+
+
 def _finite(t: Tensor) -> bool:
     # the extremes carry NaN along, and finding them is many times faster than asking every element
+    t = t.float() if t.dtype.itemsize == 1 and t.is_floating_point() else t  # torch cannot compare 8-bit floats
     return not t.is_floating_point() or not t.numel() or all(extreme.isfinite() for extreme in t.aminmax())
 
 
@@ -134,12 +148,16 @@ class Pretrained:
     config: Any
 
     def save_pretrained(self, folder: str | os.PathLike, dtype: torch.dtype | None = None) -> None:
-        """Write config.json and model.safetensors into `folder` (made if need be); `dtype` may halve the file."""
-        tensors = {k: t.to(dtype) if dtype and t.is_floating_point() else t for k, t in self.state_dict().items()}
-        broken = [name for name, t in tensors.items() if not _finite(t)]
+        """Write config.json and model.safetensors into `folder` (made if need be); `dtype` may make the file smaller.
+
+        With 8 bits (torch.float8_e4m3fn) only matrices are that narrow: norms and biases, which are few, get 16.
+        """
+        whole = self.state_dict()
+        tensors = {name: _narrowed(tensor, dtype) for name, tensor in whole.items()}
+        broken = [name for name, t in whole.items() if not _fits(t, tensors[name].dtype)]
         if broken:
             raise ValueError(
-                f"not saved: {', '.join(broken)} would hold NaN or infinite values in {tensors[broken[0]].dtype}"
+                f"not saved: {', '.join(broken)} holds NaN, or values that are too large for {tensors[broken[0]].dtype}"
             )
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)

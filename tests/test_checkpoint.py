@@ -78,6 +78,20 @@ def test_saved_in_half_precision_it_is_half_as_large_and_close(kind: type, tmp_p
     assert {parameter.dtype for parameter in narrow.parameters()} == {torch.bfloat16}
 
 
+def test_with_eight_bits_only_matrices_are_narrow(tmp_path: Path) -> None:
+    model = small_generator(MOSHI)
+    model.save_pretrained(tmp_path, dtype=torch.float8_e4m3fn)
+    stored = load_file(tmp_path / "model.safetensors")
+    assert {(t.dim() > 1, t.dtype) for t in stored.values()} == {(True, torch.float8_e4m3fn), (False, torch.float16)}
+    loaded = HierarchicalGenerator.from_pretrained(tmp_path)
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], tensor, atol=1e-2, rtol=7e-2)
+    next(p for p in model.parameters() if p.dim() > 1).data[0, 0] = 500.0  # 448 is the largest
+    with refused(None, "too large for torch.float8"):
+        model.save_pretrained(tmp_path, dtype=torch.float8_e4m3fn)
+
+
 def test_weights_that_a_dtype_cannot_hold_are_not_written(saved: Path) -> None:
     """Half precision ends at 65,504; the file that was there stays."""
     codec, before = small_codec(), (saved / "model.safetensors").read_bytes()

@@ -31,6 +31,9 @@ from .optim import trapezoid
 Source = Callable[[random.Random, int], Grid]
 
 
+REMEMBERED = 3  # words: "five plus eight", "to seven", and the digits that are to be repeated
+
+
 @dataclass
 class Batch:
     """codes int64 [B, K, T], heard int64 [B, T], speaking bool [B, T] (Moshi's sound is worth learning there)."""
@@ -65,6 +68,14 @@ def first_generator(recipe: MoshiRecipe) -> HierarchicalGenerator:
     return generator
 
 
+def latest_words(heard: Tensor, many: int) -> Tensor:
+    """int64 [B, T], a word where one ends and 0 elsewhere -> [B, T, many]: the last ones so far, the newest first."""
+    count = (heard > 0).cumsum(1)
+    words = heard.new_zeros(len(heard), heard.shape[1] + many)
+    words.scatter_(1, torch.where(heard > 0, count + many - 1, many - 1), heard)
+    return torch.stack([words.gather(1, count + many - 1 - back) for back in range(many)], dim=-1)
+
+
 def _ears(generator: HierarchicalGenerator, behind: int) -> HierarchicalGenerator:
     """A transcriber that begins with what a model of dialogue knows of words and of its user's voice."""
     listener = HierarchicalGenerator(generator.config.transcriber(behind))
@@ -89,7 +100,10 @@ class MoshiTraining:
         torch.manual_seed(recipe.seed)
         self.generator = (generator or first_generator(recipe)).train().to(device)
         # for training only: z [B, T, D] -> logits [B, T, W + 1] of the user's word that has just ended, 0 for none
-        self.hearing = nn.Linear(self.generator.config.helium.dim, len(vocabulary()) + 1).to(device)
+        width, words = self.generator.config.helium.dim, len(vocabulary()) + 1
+        self.hearing = nn.Linear(width, words).to(device)
+        # and of the user's last REMEMBERED words, the newest first, in every frame: what an answer depends on
+        self.remembering = nn.Linear(width, REMEMBERED * words).to(device)
         self.optimiser = self._optimiser()
         self.text_optimiser = self._optimiser() if recipe.text_only else None
         self.average = None
@@ -100,9 +114,9 @@ class MoshiTraining:
     def _optimiser(self) -> torch.optim.Optimizer:
         recipe, depth = self.recipe, list(getattr(self.generator.audio_model, "parameters", list)())
         inside = {id(p) for p in depth}
-        groups = []
+        groups, heads = [], [*self.hearing.parameters(), *self.remembering.parameters()]
         for share, parameters in (
-            (1.0, [*(p for p in self.generator.parameters() if id(p) not in inside), *self.hearing.parameters()]),
+            (1.0, [*(p for p in self.generator.parameters() if id(p) not in inside), *heads]),
             (recipe.depth_lr, depth),
         ):
             for decay in (recipe.weight_decay, 0.0):
@@ -147,8 +161,9 @@ class MoshiTraining:
             z = self.context(inputs)
             found = self._text_loss(model.text_model.head(z), targets[:, 0])
             found |= self._hearing_loss(z, heard) if recipe.hearing else {}
+            found |= self._remembering_loss(z, heard) if recipe.remembering else {}
             found |= self._audio_loss(z, targets, speaking, generator) if recipe.audio else {}
-        asked = [name for name in ("text", "hearing", "audio") if name in found]
+        asked = [name for name in ("text", "hearing", "remembering", "audio") if name in found]
         found["total"] = sum(getattr(recipe, name) * found[name] for name in asked)
         return {name: value if name == "total" else value.detach() for name, value in found.items()}
 
@@ -170,6 +185,16 @@ class MoshiTraining:
         words = target > 0
         right = (logits[words].argmax(-1) == target[words]).float().mean()
         return {"hearing": loss, "heard_right": right.nan_to_num(1.0)}
+
+    def _remembering_loss(self, z: Tensor, heard: Tensor) -> dict[str, Tensor]:
+        """Asked in every frame from the first word on, so that an answer's end need not look for its question."""
+        target = latest_words(heard, REMEMBERED)[:, :-1]
+        logits = self.remembering(z)[:, 1:].unflatten(-1, (REMEMBERED, -1)).float()
+        asked = target > 0
+        if not asked.any():
+            return {"remembering": z.sum() * 0.0}
+        loss = F.cross_entropy(logits[asked], target[asked])
+        return {"remembering": loss, "remembered_right": (logits[asked].argmax(-1) == target[asked]).float().mean()}
 
     def _audio_loss(
         self, z: Tensor, targets: Tensor, speaking: Tensor, generator: torch.Generator | None
@@ -213,7 +238,7 @@ class MoshiTraining:
         return codes
 
     def _disturbed(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
-        """Some frames of Moshi's own sound hidden, or all of them; some of the user's codes replaced."""
+        """Some of its own past hidden, sound and text; some of the user's codes replaced."""
         recipe, config = self.recipe, self.generator.config
         inputs, dep_q = inputs.clone(), config.dep_q
         if dep_q:
@@ -228,6 +253,9 @@ class MoshiTraining:
             chance = torch.rand(user.shape, generator=generator).to(inputs.device)
             other = torch.randint(config.card, user.shape, generator=generator).to(inputs.device)
             inputs[:, 1 + dep_q :] = user.where((chance >= recipe.user_noise) | (user < 0), other)
+        if recipe.text_drop:
+            chance = torch.rand(inputs[:, 0].shape, generator=generator).to(inputs.device)
+            inputs[:, 0] = inputs[:, 0].where(chance >= recipe.text_drop, ZERO_TOKEN)
         return inputs
 
     def text_losses(self, chance: random.Random) -> dict[str, Tensor]:
@@ -248,6 +276,7 @@ class MoshiTraining:
         found = {
             "generator": self.generator,
             "hearing": self.hearing,
+            "remembering": self.remembering,
             "optimiser": self.optimiser,
             "text_optimiser": self.text_optimiser,
             "average": self.average,

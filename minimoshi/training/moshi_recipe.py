@@ -38,11 +38,13 @@ class MoshiRecipe(Recipe):
     semantic_weight: float = 10.0  # of the first codebook within the audio loss (paper: 100)
     pad_weight: float = 0.3  # of PAD and EPAD within the text loss (paper: 0.5 in moshi-finetune)
     hearing: float = 1.0  # a head for training only that reads out the user's words
+    remembering: float = 0.5  # another that names the user's last words, in every frame
     hearing_blank: float = 0.1  # weight of frames where no word of the user ends
 
     # what the model is shown
     own_drop: float = 0.15  # how often a frame of Moshi's own past sound is hidden
     own_hide: float = 0.4  # how often all of it is, so that the user must tell Moshi what to say, not its own ear
+    text_drop: float = 0.0  # how often a token of its own text is hidden, so that it trusts what it hears more
     user_noise: float = 0.08  # how often a code of the user is replaced by another
     user_drop: float = 0.05  # how often a frame of the user is hidden
     user_splice: float = 0.5  # how often a sentence of the user is put together from several takes
@@ -56,12 +58,13 @@ class MoshiRecipe(Recipe):
     def __post_init__(self) -> None:
         _ = self.model
         self._require(min(self.steps, self.batch, self.frames) >= 1, "steps, batch and frames must be at least 1")
-        hidden = "own_drop own_hide user_noise user_drop user_splice text_alone text_mask"
+        hidden = "own_drop own_hide text_drop user_noise user_drop user_splice text_alone text_mask"
         for name in [*hidden.split(), "depth_active", "depth_silent", "text_only", "decay"]:
             self._require(0 <= getattr(self, name) <= 1, f"{name} is a share from 0 to 1, got {getattr(self, name)}")
         self._require(
-            not self.text_behind or not (self.audio or self.hearing),
-            "a model that only listens (text_behind) has no sound to learn and no other hearing: audio=0 hearing=0",
+            not self.text_behind or not (self.audio or self.hearing or self.remembering),
+            "a model that only listens (text_behind) has no sound to learn and no other hearing: "
+            "audio=0 hearing=0 remembering=0",
         )
         self._require(self.depth_active + self.depth_silent > 0 or not self.audio, "no frame is left for the depth")
         self._require(
@@ -76,6 +79,9 @@ class MoshiRecipe(Recipe):
 
 MoshiRecipe.RECIPES = {
     "tiny": dict(),
-    "paper": dict(semantic_weight=100.0, pad_weight=0.5, text=1.0, hearing=0.0),
-    "transcriber": dict(text_behind=6, audio=0.0, hearing=0.0, text_alone=0.0, steps=6000),
+    "paper": dict(semantic_weight=100.0, pad_weight=0.5, text=1.0, hearing=0.0, remembering=0.0),
+    # meant to `start` from a dialogue model's generator: from nothing, ten times as many steps do not hear as well
+    "transcriber": dict(
+        text_behind=6, text_drop=0.5, audio=0.0, hearing=0.0, remembering=0.0, text_alone=0.0, lr=2e-3, steps=4000
+    ),
 }

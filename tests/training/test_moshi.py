@@ -10,7 +10,7 @@ from minimoshi.data.miniworld.grids import Grid
 from minimoshi.moshi import HierarchicalGenerator
 from minimoshi.moshi.grid import ZERO_TOKEN
 from minimoshi.training.loop import RunFolder, train
-from minimoshi.training.moshi import MoshiTraining, collect, first_generator, load_result
+from minimoshi.training.moshi import MoshiTraining, collect, first_generator, latest_words, load_result
 from minimoshi.training.moshi_recipe import MoshiRecipe
 from minimoshi.training.optim import trapezoid
 
@@ -53,8 +53,17 @@ def test_it_learns_to_hear_to_answer_and_to_speak():
     after = made.check(held_out)
     assert after["words_right_held_out"] > 0.9 and before["words_right_held_out"] < 0.4
     assert after["hearing_held_out"] < before["hearing_held_out"] / 3
+    assert after["remembering_held_out"] < before["remembering_held_out"] / 2
     for q in (1, 2, 8):
         assert after[f"codebook_{q}_held_out"] < before[f"codebook_{q}_held_out"] / 2
+
+
+def test_the_words_to_remember_are_the_last_ones_so_far():
+    heard = torch.tensor([[0, 5, 0, 7, 9, 0, 4], [0, 0, 0, 0, 0, 0, 3]])
+    newest, before, third = latest_words(heard, 3).unbind(-1)
+    assert newest.tolist() == [[0, 5, 5, 7, 9, 9, 4], [0, 0, 0, 0, 0, 0, 3]]
+    assert before.tolist() == [[0, 0, 0, 5, 7, 7, 9], [0, 0, 0, 0, 0, 0, 0]]
+    assert third.tolist() == [[0, 0, 0, 0, 5, 5, 7], [0, 0, 0, 0, 0, 0, 0]]
 
 
 def test_its_losses_are_those_of_the_generators_own_forward():
@@ -83,6 +92,9 @@ def test_hidden_frames_are_hidden_from_the_input_alone():
     noisy = toy(own_drop=0.0, own_hide=0.0, user_noise=0.5)._disturbed(codes, torch.Generator().manual_seed(0))
     changed = (noisy[:, 9:] != codes[:, 9:]).float().mean()
     assert torch.equal(noisy[:, :9], codes[:, :9]) and 0.3 < changed < 0.6
+    deaf = dict(own_drop=0.0, own_hide=0.0, user_noise=0.0, user_drop=0.0)
+    unread = toy(**deaf, text_drop=0.5)._disturbed(codes, torch.Generator().manual_seed(0))
+    assert torch.equal(unread[:, 1:], codes[:, 1:]) and 0.2 < (unread[:, 0] == ZERO_TOKEN).float().mean() < 0.8
 
 
 def test_text_can_be_moved_and_masked():
