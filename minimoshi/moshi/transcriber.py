@@ -20,6 +20,8 @@ from ..text import TextTokenizer
 from .dialogue import timed_words
 from .generator import HierarchicalGenerator
 
+LEAD = 5  # frames of silence before a recording: one that begins with its first word would lose it
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -69,7 +71,7 @@ class Transcriber:
         check_mono(wav)
         config, size = self.generator.config, self.codec.frame_size
         frames = -(-len(wav) // size)
-        sound = torch.nn.functional.pad(wav, (0, (frames + config.max_delay) * size - len(wav)))
+        sound = torch.nn.functional.pad(wav, (LEAD * size, (frames + config.max_delay) * size - len(wav)))
         state, stream = self.codec.initial_state(), self.generator.stream(text_temperature=0.0)
         words, pieces = self.tokenizer.stream(), []
         stream.step(torch.zeros(1, config.n_q, dtype=torch.int64))  # the first call cannot see its codes
@@ -77,5 +79,6 @@ class Transcriber:
             token = stream.step(self.codec.encode(pcm[None, None], state)[:, : config.n_q, 0])
             if token is not None:
                 pieces.append(words.push(int(token[0, 0])))
-        found = timed_words(pieces[:frames], size / SAMPLE_RATE)
-        return [Heard(*word) for word in found]
+        found = timed_words(pieces[: LEAD + frames], size / SAMPLE_RATE)
+        early = LEAD * size / SAMPLE_RATE
+        return [Heard(text, max(0.0, start - early), max(0.0, end - early)) for text, start, end in found]

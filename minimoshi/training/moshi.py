@@ -102,8 +102,8 @@ class MoshiTraining:
         # for training only: z [B, T, D] -> logits [B, T, W + 1] of the user's word that has just ended, 0 for none
         width, words = self.generator.config.helium.dim, len(vocabulary()) + 1
         self.hearing = nn.Linear(width, words).to(device)
-        # and of the user's last REMEMBERED words, the newest first, in every frame: what an answer depends on
-        self.remembering = nn.Linear(width, REMEMBERED * words).to(device)
+        # and, if asked for, of the user's last REMEMBERED words, the newest first: what an answer depends on
+        self.remembering = nn.Linear(width, REMEMBERED * words).to(device) if recipe.remembering else None
         self.optimiser = self._optimiser()
         self.text_optimiser = self._optimiser() if recipe.text_only else None
         self.average = None
@@ -114,7 +114,7 @@ class MoshiTraining:
     def _optimiser(self) -> torch.optim.Optimizer:
         recipe, depth = self.recipe, list(getattr(self.generator.audio_model, "parameters", list)())
         inside = {id(p) for p in depth}
-        groups, heads = [], [*self.hearing.parameters(), *self.remembering.parameters()]
+        groups, heads = [], [p for head in (self.hearing, self.remembering) if head for p in head.parameters()]
         for share, parameters in (
             (1.0, [*(p for p in self.generator.parameters() if id(p) not in inside), *heads]),
             (recipe.depth_lr, depth),

@@ -1,19 +1,26 @@
 """The transcriber: learns by the text's delay alone, says when words were said, refuses what it cannot be."""
 
+import json
 import random
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import soundfile
 import torch
 
+import minimoshi
 from minimoshi import TextTokenizer
 from minimoshi.config import EPAD_ID, PAD_ID, MoshiConfig
 from minimoshi.data.miniworld.grids import Grid
+from minimoshi.evaluation.judge import word_errors
 from minimoshi.moshi import HierarchicalGenerator, Transcriber
+from minimoshi.moshi.transcriber import LEAD
 from minimoshi.training.moshi import MoshiTraining, first_generator
 from minimoshi.training.moshi_recipe import MoshiRecipe
 from tests.helpers import MOSHI, SPEECH_MIMI, small_codec
 
+SAMPLES = Path(minimoshi.__file__).parent / "serving" / "samples"
 WORDS = "one two three four five six".split()
 BEHIND, FRAMES = 2, 30
 
@@ -58,7 +65,8 @@ def trained(tokenizer):
 
 def test_it_writes_what_it_hears_and_when(trained, tokenizer):
     grid = spoken(tokenizer)(random.Random(99), FRAMES)
-    frames = iter(torch.cat([grid.codes[1:], torch.zeros(3, BEHIND, dtype=torch.int64)], 1).split(1, dim=1))
+    before, after = (torch.zeros(3, many, dtype=torch.int64) for many in (LEAD, BEHIND))
+    frames = iter(torch.cat([before, grid.codes[1:], after], 1).split(1, dim=1))
     codec = small_codec(SPEECH_MIMI)
     heard = SimpleNamespace(  # a codec whose codes are known
         n_quantizers=codec.n_quantizers,
@@ -136,3 +144,15 @@ def test_a_trained_one_is_found_in_its_folder(trained, tmp_path):
     assert torch.equal(again.text_model.head.weight, trained.text_model.head.weight)
     with pytest.raises(ValueError, match="3 of 32"):  # the shipped codec is another
         Transcriber.from_pretrained(tmp_path / "t")
+
+
+def test_the_shipped_one_writes_down_the_sample_questions():
+    """Voices of the mini-world; not every word, but most."""
+    transcriber, wrong, many = Transcriber.from_pretrained("tiny"), 0, 0
+    for sample in json.loads((SAMPLES / "samples.json").read_text()):
+        wav, rate = soundfile.read(SAMPLES / sample["file"], dtype="float32")
+        heard = transcriber(torch.from_numpy(wav))
+        assert rate == 24_000 and all(0 <= word.start <= word.end <= len(wav) / rate + 0.1 for word in heard)
+        errors, words = word_errors(sample["text"], " ".join(word.text for word in heard))
+        wrong, many = wrong + errors, many + words
+    assert wrong < 0.15 * many

@@ -44,8 +44,8 @@ def toy(**changes) -> MoshiTraining:
     return MoshiTraining(recipe, echo, generator=HierarchicalGenerator(toy_config()))
 
 
-def test_it_learns_to_hear_to_answer_and_to_speak():
-    made = toy()
+def test_it_learns_to_hear_to_remember_to_answer_and_to_speak():
+    made = toy(remembering=0.5)
     held_out = [collect([echo(random.Random(i), FRAMES) for i in range(8)])]
     before = made.check(held_out)
     for step in range(60):

@@ -53,7 +53,7 @@ def weighted_loss(answer: Any, generator: torch.Generator) -> str:
         }
         why = next((reason for reason, value in known.items() if math.isclose(got, value, rel_tol=1e-4)), "")
         raise Wrong(f"value: {got:.4f}, expected {want:.4f} with weight {weight:g}" + (f": {why}" if why else ""))
-    return "A weight of 100 among seven ones: 93 % of the loss is the semantic codebook's."
+    return "With 100 among seven ones, the semantic codebook has 93 % of the weight."
 
 
 def curves(fault: str, generator: torch.Generator) -> tuple[list[float], list[float], list[float]]:
