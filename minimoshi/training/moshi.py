@@ -8,6 +8,7 @@ words out of the temporal transformer, without which a model this small does not
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..config import EPAD_ID, PAD_ID
 from ..data.miniworld.grids import Grid
-from ..data.miniworld.skills import vocabulary
+from ..data.miniworld.skills import NAMES, vocabulary
 from ..moshi import DepthTransformer, HierarchicalGenerator
 from ..moshi.grid import ZERO_TOKEN
 from ..text import HeliumModel
@@ -76,6 +77,18 @@ def latest_words(heard: Tensor, many: int) -> Tensor:
     return torch.stack([words.gather(1, count + many - 1 - back) for back in range(many)], dim=-1)
 
 
+@functools.cache
+def _names() -> list[int]:
+    words = vocabulary()
+    return [1 + words.index(name) for name in NAMES]
+
+
+def to_remember(heard: Tensor) -> Tensor:
+    """int64 [B, T] as above -> [B, T, REMEMBERED + 1]: the last words so far, and the last name among all of them."""
+    told = heard.where(torch.isin(heard, torch.tensor(_names(), device=heard.device)), 0)
+    return torch.cat([latest_words(heard, REMEMBERED), latest_words(told, 1)], dim=-1)
+
+
 def _ears(generator: HierarchicalGenerator, behind: int) -> HierarchicalGenerator:
     """A transcriber that begins with what a model of dialogue knows of words and of its user's voice."""
     listener = HierarchicalGenerator(generator.config.transcriber(behind))
@@ -102,8 +115,8 @@ class MoshiTraining:
         # for training only: z [B, T, D] -> logits [B, T, W + 1] of the user's word that has just ended, 0 for none
         width, words = self.generator.config.helium.dim, len(vocabulary()) + 1
         self.hearing = nn.Linear(width, words).to(device)
-        # and, if asked for, of the user's last REMEMBERED words, the newest first: what an answer depends on
-        self.remembering = nn.Linear(width, REMEMBERED * words).to(device) if recipe.remembering else None
+        # and, if asked for, of the user's last REMEMBERED words and their name: what an answer depends on
+        self.remembering = nn.Linear(width, (REMEMBERED + 1) * words).to(device) if recipe.remembering else None
         self.optimiser = self._optimiser()
         self.text_optimiser = self._optimiser() if recipe.text_only else None
         self.average = None
@@ -188,9 +201,10 @@ class MoshiTraining:
 
     def _remembering_loss(self, z: Tensor, heard: Tensor) -> dict[str, Tensor]:
         """Asked in every frame from the first word on, so that an answer's end need not look for its question."""
-        target = latest_words(heard, REMEMBERED)[:, :-1]
-        logits = self.remembering(z)[:, 1:].unflatten(-1, (REMEMBERED, -1)).float()
+        target = to_remember(heard)[:, :-1]
+        logits = self.remembering(z)[:, 1:].unflatten(-1, (REMEMBERED + 1, -1)).float()
         asked = target > 0
+        asked[..., -1] = asked[..., 0]  # not to know a name is an answer
         if not asked.any():
             return {"remembering": z.sum() * 0.0}
         loss = F.cross_entropy(logits[asked], target[asked])

@@ -7,10 +7,18 @@ import torch
 
 from minimoshi.config import PAD_ID, DepthConfig, HeliumConfig, MimiConfig, MoshiConfig
 from minimoshi.data.miniworld.grids import Grid
+from minimoshi.data.miniworld.skills import vocabulary
 from minimoshi.moshi import HierarchicalGenerator
 from minimoshi.moshi.grid import ZERO_TOKEN
 from minimoshi.training.loop import RunFolder, train
-from minimoshi.training.moshi import MoshiTraining, collect, first_generator, latest_words, load_result
+from minimoshi.training.moshi import (
+    MoshiTraining,
+    collect,
+    first_generator,
+    latest_words,
+    load_result,
+    to_remember,
+)
 from minimoshi.training.moshi_recipe import MoshiRecipe
 from minimoshi.training.optim import trapezoid
 
@@ -64,6 +72,11 @@ def test_the_words_to_remember_are_the_last_ones_so_far():
     assert newest.tolist() == [[0, 5, 5, 7, 9, 9, 4], [0, 0, 0, 0, 0, 0, 3]]
     assert before.tolist() == [[0, 0, 0, 5, 7, 7, 9], [0, 0, 0, 0, 0, 0, 0]]
     assert third.tolist() == [[0, 0, 0, 0, 5, 5, 7], [0, 0, 0, 0, 0, 0, 0]]
+    words = vocabulary()
+    name, other = 1 + words.index("anna"), 1 + words.index("seven")
+    found = to_remember(torch.tensor([[other, 0, name, other, other, other, 0]]))
+    assert found[0, :, 3].tolist() == [0, 0, name, name, name, name, name]
+    assert found[0, -1].tolist() == [other, other, other, name]
 
 
 def test_its_losses_are_those_of_the_generators_own_forward():
