@@ -7,6 +7,7 @@ package computed it. So the comparison runs where that package is not installed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -226,11 +227,17 @@ def show_rosetta(names: Iterable[Name]) -> None:
     display({"text/html": rosetta_html(names), "text/plain": text}, raw=True)
 
 
+def _breakable(name: str) -> str:
+    """A long name as code that a narrow column may part at its dots and underscores."""
+    parted = re.sub(r"(?<!\.)([._])(?!\.)", r"\1<wbr>", name)
+    return f"<code style='white-space:normal'>{parted}</code>"
+
+
 def rosetta_html(names: Iterable[Name]) -> str:
     """The table as a page shows it; symbols between $ are set by the front end."""
     rows = "".join(
         f"<tr><td style='text-align:left'>{n.paper}</td>"
-        + "".join(f"<td style='text-align:left'><code>{cell}</code></td>" for cell in (n.ours, n.module, n.key))
+        + "".join(f"<td style='text-align:left'>{_breakable(cell)}</td>" for cell in (n.ours, n.module, n.key))
         + f"<td style='text-align:left'>{' × '.join(map(str, n.shape))}</td></tr>"
         for n in names
     )

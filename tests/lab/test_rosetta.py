@@ -67,4 +67,6 @@ def test_the_official_package_has_these_names_in_memory(table: list[official.Nam
 
 def test_the_page_holds_every_name(table: list[official.Name]) -> None:
     page = official.rosetta_html(table)
+    assert page.count("<wbr>") > 2 * len(table)  # long names may be parted, or the table would not fit its column
+    page = page.replace("<wbr>", "")
     assert all(name.ours in page and name.key in page and name.paper in page for name in table)
