@@ -148,7 +148,7 @@ def audio_rows(answer: Any, generator: torch.Generator) -> str:
 # ------------------------------------------------------------------------------------------------------- revive
 
 
-@exercise("museum", hint="work out the even share once: it is the new usage, and the sum is what makes total / usage the point.")
+@exercise("museum", hint="work out the even share once; it is the new usage, and even share times point the new sum.")
 def revive(answer: Any, generator: torch.Generator) -> str:
     """`answer(total [V, d], usage [V], batch [N, d]) -> (total, usage)`: dead codes on points, the others untouched."""
     for size, silent in ((8, 3), (12, 1), (6, 0)):
