@@ -7,29 +7,20 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
+import torch
 from tqdm import tqdm
 
 from ...config import SAMPLE_RATE
 from ...data.miniworld.skills import moshi_says
 from ...moshi import FullDuplexDialogueModel, Transcriber
-from ..measures import bootstrap
 from .cases import Case
 from .hearing import Ear, errors
+from .summary import rate
 
 SENTENCES = 40  # answers of the mini-world that are read aloud
 EPISODES = 20  # of each group, whose users are written down
 GROUPS = ("seen", "unseen", "human")
 _TURN = 0.8  # seconds of silence that part a user's sound into stretches for the judge
-
-
-def word_error_rate(pairs: Sequence[tuple[int, int]]) -> dict[str, Any] | None:
-    """(errors, words) of every sentence -> {"rate", "low", "high", "of": words}; None without a sentence."""
-    if not pairs:
-        return None
-    wrong, words = np.array(pairs, float).T
-    rate, low, high = bootstrap(wrong, words)
-    return {"rate": rate, "low": low, "high": high, "of": int(words.sum())}
 
 
 def read_aloud(model: FullDuplexDialogueModel, ear: Ear, seed: int = 0, **sampling: Any) -> dict[str, Any] | None:
@@ -39,13 +30,11 @@ def read_aloud(model: FullDuplexDialogueModel, ear: Ear, seed: int = 0, **sampli
     for text in tqdm(random.Random(seed).sample(texts, SENTENCES), desc="reading aloud", unit="sentence"):
         sound = model.say(text, seed=seed, **sampling).stereo[0].numpy()
         pairs.append(errors(text, ear.listen(sound, 0.0, len(sound) / SAMPLE_RATE)))
-    return word_error_rate(pairs)
+    return rate(pairs)
 
 
 def written_down(transcriber: Transcriber, cases: Sequence[Case], ear: Ear) -> dict[str, dict[str, Any]]:
     """{group: {"transcriber", "judge": word error rates on users' speech}}, the first EPISODES of each group."""
-    import torch
-
     found: dict[str, dict[str, list]] = defaultdict(lambda: {"transcriber": [], "judge": []})
     some = [case for group in GROUPS for case in [c for c in cases if c.group == group][:EPISODES]]
     for case in tqdm(some, desc="writing down", unit="episode"):
@@ -57,7 +46,7 @@ def written_down(transcriber: Transcriber, cases: Sequence[Case], ear: Ear) -> d
         found[case.group]["transcriber"].append(errors(wanted, wrote))
         found[case.group]["judge"].append(errors(wanted, judged))
     return {
-        group: {name: word_error_rate(pairs) for name, pairs in systems.items()} for group, systems in found.items()
+        group: {name: rate(pairs) for name, pairs in systems.items()} for group, systems in found.items()
     }
 
 

@@ -25,6 +25,7 @@ import torch
 from tqdm import tqdm
 
 from ...bench import machine
+from ...moshi import Transcriber
 from ..codec import through
 from ..judge import judge
 from ..measures import same_speaker
@@ -33,10 +34,10 @@ from .bars import bars
 from .cases import Case, load_cases
 from .hearing import Ear, Listener, errors
 from .measures import Row, judge_case
-from .read_aloud import read_aloud, word_error_rate, written_down
+from .read_aloud import read_aloud, written_down
 from .run import Answer, Runner, load_model, script_answer, step_milliseconds
 from .scripts import GROUPS
-from .summary import summarise
+from .summary import rate, summarise
 
 JUDGES = ("tiny.en", "base")
 CODEC_CASES = 80  # episodes whose scripted voice is judged once more after the codec
@@ -109,7 +110,8 @@ def make_card(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Ju
         "systems": {name: summarise(found.cases, found.rows) for name, found in systems.items()},
         "intelligibility": intelligibility(systems),
         "read_aloud": read_aloud(model, ear, options.seed, **sampling),
-        "written_down": _written_down(options.transcriber, cases, ear),
+        "written_down": options.transcriber
+        and written_down(Transcriber.from_pretrained(options.transcriber), cases, ear),
         "speaker": speaker_consistency(cases, systems["model"]),
         "real_time": step_milliseconds(model, _user_sound(cases), options.seed, **sampling),
     }
@@ -192,13 +194,7 @@ def intelligibility(systems: dict[str, Judged]) -> dict[str, Any] | None:
 
 
 def _word_errors(rows: Sequence[Row], reference: str) -> dict[str, Any] | None:
-    return word_error_rate([errors(row[reference], row["heard"].get(JUDGES[0], "")) for row in rows])
-
-
-def _written_down(name: str | None, cases: Sequence[Case], ear: Ear) -> dict[str, Any] | None:
-    from ...moshi import Transcriber
-
-    return written_down(Transcriber.from_pretrained(name), cases, ear) if name else None
+    return rate([errors(row[reference], row["heard"].get(JUDGES[0], "")) for row in rows])
 
 
 def speaker_consistency(cases: Sequence[Case], judged: Judged) -> dict[str, float] | None:

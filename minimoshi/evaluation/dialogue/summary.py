@@ -53,11 +53,17 @@ def accuracy(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
 
 def share(hits: Iterable[bool]) -> dict[str, Any] | None:
     """{"rate", "low", "high", "of"}: how many of them, and where 90 % of the rates of redrawn ones lie."""
-    hits = np.array(list(hits), float)
-    if not len(hits):
+    return rate((hit, 1) for hit in hits)
+
+
+def rate(pairs: Iterable[tuple[float, int]]) -> dict[str, Any] | None:
+    """The same of (errors, words) of every sentence: all errors over all words; None without a sentence."""
+    pairs = np.array(list(pairs), float)
+    if not len(pairs):
         return None
-    rate, low, high = bootstrap(hits, np.ones(len(hits)))
-    return {"rate": rate, "low": low, "high": high, "of": len(hits)}
+    parts, wholes = pairs.T
+    found, low, high = bootstrap(parts, wholes)
+    return {"rate": found, "low": low, "high": high, "of": int(wholes.sum())}
 
 
 def _takeover(rows: Sequence[Row]) -> dict[str, Any]:
