@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     say.add_argument("text", metavar="TEXT", help="the tiny model knows the words of the mini-world only")
     say.add_argument("output", metavar="OUT")
     say.add_argument("--seed", type=int, default=0, help="same seed, same sound (default 0)")
-    say.add_argument("--temperature", type=float, default=0.6, help="of the audio tokens (default %(default)s)")
+    say.add_argument("--temperature", type=float, help="of the audio tokens (default: the model's own)")
     say.add_argument("--model", default="tiny", help="a shipped name or a folder (default tiny)")
     say.add_argument("--force", action="store_true", help="overwrite files that exist")
     say.set_defaults(run=_say)
@@ -196,9 +196,22 @@ def _say(options: argparse.Namespace) -> None:
     check_sound_path(options.output, options.force)
     torch.set_num_threads(1)  # small matrices: one thread is the fastest
     model = FullDuplexDialogueModel.from_pretrained(options.model)
-    spoken = model.say(options.text, seed=options.seed, temperature=options.temperature)
+    sampling = {} if options.temperature is None else dict(temperature=options.temperature)
+    spoken = model.say(options.text, seed=options.seed, **sampling)
+    if options.model == "tiny" and (strange := _not_in_the_mini_world(options.text)):
+        print(
+            f"minimoshi: never heard in the mini-world: {', '.join(strange)}; what you hear there is a guess. "
+            'It can say: "three plus four is seven", "hello lucy", "the sky is blue", "you sound fast"',
+            file=sys.stderr,
+        )
     save_audio(options.output, spoken.stereo[0], force=options.force)
     print(f"{spoken.stereo.shape[1] / model.codec.sample_rate:.1f} s of speech in {options.output}")
+
+
+def _not_in_the_mini_world(text: str) -> list[str]:
+    from .data.miniworld import vocabulary
+
+    return [word for word in dict.fromkeys(text.lower().split()) if word not in vocabulary()]
 
 
 def _transcribe(options: argparse.Namespace) -> None:

@@ -49,6 +49,16 @@ def test_talk_writes_both_sides_and_the_words(tmp_path, speech, capsys):
     assert "Moshi:" in capsys.readouterr().out
 
 
+def test_say_speaks_and_names_the_words_it_has_never_heard(tmp_path, capsys):
+    assert main(["say", "Hello purple Anna", str(tmp_path / "out.wav")]) == 0
+    samples, rate = soundfile.read(tmp_path / "out.wav")
+    assert rate == 24_000 and 0.5 < len(samples) / rate < 5 and np.abs(samples).max() > 0.05
+    printed = capsys.readouterr()
+    assert "s of speech in" in printed.out and "never heard in the mini-world: purple;" in printed.err
+    assert main(["say", "hello anna", str(tmp_path / "again.wav")]) == 0
+    assert not capsys.readouterr().err
+
+
 def test_talk_repeats_itself_with_the_same_seed(tmp_path, speech):
     # hot enough that even Moshi's silence is drawn at random
     options = ["--silence-after", "0", "--temperature", "4", "--text-temperature", "4"]

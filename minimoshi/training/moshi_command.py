@@ -57,6 +57,7 @@ def _codes(options: argparse.Namespace, recipe: MoshiRecipe, folder) -> None:
 def training(options: argparse.Namespace, recipe: MoshiRecipe, takes: Path):
     """The training of the stage "dialogue", and batches to check it with."""
     from ..data.miniworld import EpisodeMaker, GridMaker, Takes, text_alone
+    from ..data.miniworld.bank import MOSHI
     from ..data.text import conversation
     from ..text import TextTokenizer
     from .moshi import MoshiTraining, collect
@@ -67,7 +68,8 @@ def training(options: argparse.Namespace, recipe: MoshiRecipe, takes: Path):
 
     def source(rng: random.Random, frames: int):
         if recipe.text_behind:
-            return grids.of_user(heard.random(rng, frames), rng)
+            speaker = MOSHI if rng.random() < recipe.hear_moshi else "user"
+            return grids.of_one(speaker, heard.random(rng, frames), rng)
         if rng.random() < recipe.text_alone:
             return text_alone(grids(read.random(rng, frames), rng))
         return grids(heard.random(rng, frames), rng)

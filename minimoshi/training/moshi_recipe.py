@@ -53,12 +53,13 @@ class MoshiRecipe(Recipe):
     text_delay: float = 0.0  # text is moved by up to this many seconds, either way (paper's pre-training: 0.6)
     depth_active: float = 0.3  # share of the frames in which Moshi speaks that the depth transformer learns from
     depth_silent: float = 0.04  # and of those in which it is silent
+    hear_moshi: float = 0.0  # share of a transcriber's episodes in which it hears Moshi instead of a user
     text_only: float = 0.0  # share of steps that see lines of text alone, with an optimiser state of their own
 
     def __post_init__(self) -> None:
         _ = self.model
         self._require(min(self.steps, self.batch, self.frames) >= 1, "steps, batch and frames must be at least 1")
-        hidden = "own_drop own_hide text_drop user_noise user_drop user_splice text_alone text_mask"
+        hidden = "own_drop own_hide text_drop user_noise user_drop user_splice text_alone text_mask hear_moshi"
         for name in [*hidden.split(), "depth_active", "depth_silent", "text_only", "decay"]:
             self._require(0 <= getattr(self, name) <= 1, f"{name} is a share from 0 to 1, got {getattr(self, name)}")
         self._require(
@@ -82,6 +83,6 @@ MoshiRecipe.RECIPES = {
     "paper": dict(semantic_weight=100.0, pad_weight=0.5, text=1.0, hearing=0.0),
     # meant to `start` from a dialogue model's generator: 250 steps from there hear more than 1,500 from nothing
     "transcriber": dict(
-        text_behind=6, text_drop=0.5, audio=0.0, hearing=0.0, text_alone=0.0, lr=2e-3, steps=4000
+        text_behind=6, text_drop=0.5, audio=0.0, hearing=0.0, text_alone=0.0, hear_moshi=0.25, lr=2e-3, steps=4000
     ),
 }

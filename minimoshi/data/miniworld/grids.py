@@ -53,15 +53,15 @@ class GridMaker:
         codes[0] = self._text(episode, MOSHI).numpy()
         return Grid(*map(torch.from_numpy, (codes, self._heard(episode), speaking)))
 
-    def of_user(self, episode: Episode, rng: random.Random) -> Grid:
-        """What a transcriber learns from: the user alone, int64 [1 + Q, T], their words beside their sound."""
-        codes = torch.from_numpy(self._tape(episode.user.noise, episode.frames, rng).astype(np.int64))
-        for placed in episode.of("user"):
+    def of_one(self, speaker: str, episode: Episode, rng: random.Random) -> Grid:
+        """What a transcriber learns from: "user" or "moshi" alone, codes int64 [1 + Q, T], their words beside their
+        sound."""
+        noise = 0 if speaker == MOSHI else episode.user.noise
+        codes = torch.from_numpy(self._tape(noise, episode.frames, rng).astype(np.int64))
+        for placed in episode.of(speaker):
             _write(codes.numpy(), placed)
-        silent = torch.zeros(episode.frames, dtype=torch.bool)
-        return Grid(
-            torch.cat([self._text(episode, "user")[None], codes]), torch.from_numpy(self._heard(episode)), silent
-        )
+        nothing = torch.zeros(episode.frames, dtype=torch.int64)
+        return Grid(torch.cat([self._text(episode, speaker)[None], codes]), nothing, nothing.bool())
 
     def _text(self, episode: Episode, speaker: str) -> Tensor:
         """The text row of one speaker's words, int64 [T]."""
