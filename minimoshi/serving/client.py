@@ -29,6 +29,7 @@ class Call:
     delays: list[float] = field(default_factory=list)
     sent: int = 0  # frames
     told: list[dict] = field(default_factory=list)  # what the server said of itself, every second
+    words: list[int] = field(default_factory=list)  # the frame in which each of Moshi's words began
 
     @property
     def mouth_to_ear(self) -> np.ndarray:
@@ -123,6 +124,8 @@ async def _read(socket, got: Call, heard: list[np.ndarray], sent: list[float]) -
                     got.delays.append(time.monotonic() - sent[len(heard) + lost])
                 heard.append(pcm)
         elif message.kind == Kind.TEXT:
+            if not got.text or message.text.startswith(" "):
+                got.words.append(len(heard))
             got.text = (got.text + message.text).strip()
         elif message.kind == Kind.METADATA:
             got.told.append(json.loads(message.text))

@@ -141,7 +141,7 @@ def _line(row: Row) -> str:
 
 
 def drift(results: list[Call], memory: list[float]) -> str:
-    """The first tenth of a call beside the last: delay, computing and memory."""
+    """The first tenth of a call beside the last: delay, computing, memory, and how much Moshi says."""
     delays = results[0].mouth_to_ear
     steps = np.array([numbers["frame_ms"] for numbers in results[0].told])
     pairs = []
@@ -149,6 +149,10 @@ def drift(results: list[Call], memory: list[float]) -> str:
         tenth = max(1, len(values) // 10)
         if len(values) >= 10:
             pairs.append(f"{name} {np.median(values[:tenth]):.1f} → {np.median(values[-tenth:]):.1f} {unit}")
+    if (tenth := len(delays) // 10) and results[0].words:
+        words, minutes = np.array(results[0].words), tenth * SECONDS / 60
+        first, last = ((words < tenth).sum(), (words >= len(delays) - tenth).sum())
+        pairs.append(f"words {first / minutes:.1f} → {last / minutes:.1f} a minute")
     return "from the first tenth to the last: " + (", ".join(pairs) or "too short a call to say")
 
 

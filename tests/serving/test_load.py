@@ -49,6 +49,9 @@ def test_drift_is_seen_and_a_short_call_says_nothing():
         "from the first tenth to the last: delay 100.0 → 140.0 ms, computing 10.5 → 28.5 ms, memory 100.5 → 118.5 MB"
     )
     assert "too short" in drift([call([0.02] * 3)], [100.0])
+    fallen_silent = call([0.02] * 7500)  # ten minutes, words in the first half alone
+    fallen_silent.words = list(range(0, 3750, 25))
+    assert drift([fallen_silent], []).endswith("words 30.0 → 0.0 a minute")
 
 
 def test_questions_fill_the_time_with_pauses_between():
@@ -63,15 +66,17 @@ def test_what_was_dropped_does_not_count_as_delay():
     mouth = Mouth()
     answers = [Message(Kind.AUDIO, mouth(np.zeros(FRAME, np.float32))) for _ in range(8)]
     told = Message(Kind.METADATA, json.dumps({"late": 3, "dropped": 1}).encode())
+    text = [Message(Kind.TEXT, piece.encode()) for piece in (" hel", "lo", " anna")]
 
     async def socket():
-        for message in [told, *answers]:
+        for message in [told, *answers, *text]:
             yield SimpleNamespace(type=aiohttp.WSMsgType.BINARY, data=message.pack())
 
     got, now = call([]), time.monotonic()
     sent = [now - 100.0] * 4 + [now - 1.0] * 20  # four were dropped long ago
     asyncio.run(_read(socket(), got, [], sent))
     assert len(got.delays) >= 6 and 1.0 <= min(got.delays) and max(got.delays) < 60
+    assert got.text == "hello anna" and got.words == [len(got.delays)] * 2
 
 
 def test_serving_ends_its_process():
