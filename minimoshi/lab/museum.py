@@ -37,14 +37,16 @@ def moshis_codes(late: Tensor, delays: tuple[int, ...]) -> Tensor:
 
 
 def audio_rows(stereo: Tensor, encode: Encode) -> Tensor:
-    """[2, S], left Moshi, right the user -> [16, T]. `encode` takes [B, 1, S] and gives [B, 8, T]."""
+    """[2, S], left Moshi, right the user -> [16, T].
+    `encode` takes [B, 1, S] and gives [B, 8, T]."""
     mono = stereo.mean(0)
     codes = encode(mono[None, None])[0]
     return torch.cat([codes, codes])
 
 
 def revive(total: Tensor, usage: Tensor, batch: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums [V, d], counts [V], points [N, d] -> both again. Code i stands at total[i] / usage[i]."""
+    """Sums [V, d], counts [V], points [N, d] -> both again.
+    Code i stands at total[i] / usage[i]."""
     dead = usage < 0.1 * usage.mean()
     total = total.clone()
     total[dead] = batch[torch.randint(len(batch), (int(dead.sum()),))]
@@ -52,7 +54,8 @@ def revive(total: Tensor, usage: Tensor, batch: Tensor) -> tuple[Tensor, Tensor]
 
 
 def word_row(words: list[tuple[int, list[int]]], frames: int) -> Tensor:
-    """(first frame, text tokens) of each word -> text row [T]. PAD is 3; EPAD, "a word is next", is 0."""
+    """(first frame, text tokens) of each word -> text row [T].
+    PAD is 3; EPAD, "a word is next", is 0."""
     row = torch.zeros(frames, dtype=torch.int64)
     for first, tokens in words:
         row[first : first + len(tokens)] = torch.tensor(tokens)
@@ -68,19 +71,22 @@ def conversation_grid(stereo: Tensor, text: Tensor, encode: Encode) -> Tensor:
 
 
 def audio_loss(losses: Tensor, semantic_weight: float) -> Tensor:
-    """Losses of nine rows, text first -> weighted mean of the eight audio rows. Acoustic rows weigh 1."""
+    """Losses of nine rows, text first -> weighted mean of the eight audio rows.
+    Acoustic rows weigh 1."""
     weights = torch.ones(9)
     weights[0] = semantic_weight
     return (weights[1:] * losses[1:]).sum() / weights[1:].sum()
 
 
 def turn_pairs(x: Tensor, angles: Tensor) -> Tensor:
-    """Turn the pairs of channels of x [T, D] by angles [T, D/2]. This model's pair i is 2i and 2i + 1."""
+    """Turn the pairs of channels of x [T, D] by angles [T, D/2].
+    This model's pair i is 2i and 2i + 1."""
     first, second = x.chunk(2, dim=-1)
     cos, sin = angles.cos(), angles.sin()
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
 
 
 def newest(z: Tensor, lengths: Tensor) -> Tensor:
-    """[B, T, D], conversations of `lengths` [B] columns, padded to T -> [B, D] to draw the next column from."""
+    """[B, T, D], conversations of `lengths` [B] columns, padded to T
+    -> [B, D] to draw the next column from."""
     return z[:, -1]

@@ -16,6 +16,8 @@ from .bank import MOSHI, NOISE_DB
 from .episodes import SECONDS, Episode, Placed
 from .skills import vocabulary
 
+_LEAD = (2, 15)  # frames before the first word of a transcriber's recording
+
 
 @dataclass
 class Grid:
@@ -60,8 +62,12 @@ class GridMaker:
         codes = torch.from_numpy(self._tape(noise, episode.frames, rng).astype(np.int64))
         for placed in episode.of(speaker):
             _write(codes.numpy(), placed)
+        codes = torch.cat([self._text(episode, speaker)[None], codes])
+        if starts := [placed.start for placed in episode.of(speaker)]:
+            # recordings begin with their first word, whoever speaks, and not after a question that is not on them
+            codes = codes.roll(-max(0, min(starts) - rng.randrange(*_LEAD)), dims=1)
         nothing = torch.zeros(episode.frames, dtype=torch.int64)
-        return Grid(torch.cat([self._text(episode, speaker)[None], codes]), nothing, nothing.bool())
+        return Grid(codes, nothing, nothing.bool())
 
     def _text(self, episode: Episode, speaker: str) -> Tensor:
         """The text row of one speaker's words, int64 [T]."""

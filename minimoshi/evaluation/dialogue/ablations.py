@@ -41,7 +41,7 @@ from .run import Runner, with_tiny_codec
 from .summary import summarise
 
 WORLD = {"greeting": 0.15, "colour": 0.3, "opposite": 0.3, "stop": 0.25}  # few answers: short runs get somewhere
-RECIPE = dict(preset="tiny", batch=4, frames=120, text_alone=0.0)
+RECIPE = dict(preset="tiny", batch=4, frames=120, text_alone=0.0, remembering=0.5)
 HELD_OUT_USERS = 8  # the last of the bank
 SAMPLING = dict(temperature=0.6, text_temperature=0.0)
 _CHECKED = 8  # batches of held-out episodes for the losses
@@ -166,6 +166,7 @@ def measure(
     asked = [row for row in judged.rows if row["group"] == "seen" and row["skill"] != "stop"]
     return {
         "right": statistics.mean(row["right"] for row in asked),
+        "right_in_text": None if variant.grid is _no_text else statistics.mean(row["text_right"] for row in asked),
         "stops": stop["silent"] and stop["silent"]["rate"],
         "latency": found["takeover"]["median"],
     }
@@ -175,6 +176,7 @@ COLUMNS = {
     "codebook_1_held_out": ("loss, level 1 ↓", ".3f"),
     "levels_held_out": ("loss, levels 2–8 ↓", ".3f"),
     "right": ("right answers ↑", ".0%"),
+    "right_in_text": ("in its own text ↑", ".0%"),
     "stops": ('silent after "stop" ↑', ".0%"),
     "latency": ("latency, s", ".2f"),
 }
@@ -191,7 +193,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--takes", required=True, type=Path, help="a bank with codes: minimoshi train moshi makes one")
     parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--each", type=int, default=12, help="test episodes of each skill")
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
