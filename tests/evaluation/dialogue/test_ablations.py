@@ -93,10 +93,11 @@ def test_a_variant_is_trained_and_measured_on_new_users(world, tmp_path, monkeyp
 
 
 def test_the_table_has_means_and_deviations_and_says_what_is_missing():
-    run = {"codebook_1_held_out": 1.0, "levels_held_out": 2.0, "right": 0.5, "stops": None, "latency": None}
+    run = {"codebook_1_held_out": 1.0, "levels_held_out": 2.0, "right": 0.5, "right_in_text": 0.75}
+    run |= {"stops": None, "latency": None}
     text = table({"all of it": [run, run | {"right": 1.0, "latency": 0.25}], "one stream": [run]})
-    assert "| all of it | 1.000 ± 0.000 | 2.000 ± 0.000 | 75% ± 35% | – | 0.25 |" in text
-    assert text.splitlines()[-1] == "| one stream | 1.000 | 2.000 | 50% | – | – |"
+    assert "| all of it | 1.000 ± 0.000 | 2.000 ± 0.000 | 75% ± 35% | 75% ± 0% | – | 0.25 |" in text
+    assert text.splitlines()[-1] == "| one stream | 1.000 | 2.000 | 50% | 75% | – | – |"
 
 
 def test_a_small_bank_is_refused(takes, tmp_path):
