@@ -172,8 +172,7 @@ def _talk(options: argparse.Namespace) -> None:
             f"note: the generator of {options.model!r} is not trained yet: Moshi babbles, everything around it is real"
         )
     started = time.perf_counter()
-    given = {"temperature": options.temperature, "text_temperature": options.text_temperature}
-    sampling = {name: value for name, value in given.items() if value is not None}
+    sampling = _sampling(options, "temperature", "text_temperature")
     dialogue = model.respond(
         wav, seed=options.seed, silence_after=options.silence_after, progress=True, **sampling
     )
@@ -187,6 +186,11 @@ def _talk(options: argparse.Namespace) -> None:
     )
 
 
+def _sampling(options: argparse.Namespace, *names: str) -> dict[str, float]:
+    """Those of the named options that were given; for the others the model has its own."""
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
 def _say(options: argparse.Namespace) -> None:
     import torch
 
@@ -196,8 +200,7 @@ def _say(options: argparse.Namespace) -> None:
     check_sound_path(options.output, options.force)
     torch.set_num_threads(1)  # small matrices: one thread is the fastest
     model = FullDuplexDialogueModel.from_pretrained(options.model)
-    sampling = {} if options.temperature is None else dict(temperature=options.temperature)
-    spoken = model.say(options.text, seed=options.seed, **sampling)
+    spoken = model.say(options.text, seed=options.seed, **_sampling(options, "temperature"))
     if options.model == "tiny" and (strange := _not_in_the_mini_world(options.text)):
         print(
             f"minimoshi: never heard in the mini-world: {', '.join(strange)}; what you hear there is a guess. "
@@ -211,7 +214,8 @@ def _say(options: argparse.Namespace) -> None:
 def _not_in_the_mini_world(text: str) -> list[str]:
     from .data.miniworld import vocabulary
 
-    return [word for word in dict.fromkeys(text.lower().split()) if word not in vocabulary()]
+    known = set(vocabulary())
+    return [word for word in dict.fromkeys(text.lower().split()) if word not in known]
 
 
 def _transcribe(options: argparse.Namespace) -> None:
