@@ -76,3 +76,13 @@ def in_room(wav: np.ndarray, response: np.ndarray) -> np.ndarray:
     size = 1 << (len(wav) + len(response) - 2).bit_length()
     spectrum = np.fft.rfft(wav, size) * np.fft.rfft(response, size)
     return np.fft.irfft(spectrum, size)[: len(wav)].astype(np.float32)
+
+
+def coloured(wav: np.ndarray, rng: np.random.Generator, db: float) -> np.ndarray:
+    """`wav` [S] through a random smooth filter, up to `db` louder or softer, as every microphone has one."""
+    spectrum = np.fft.rfft(wav, 1 << (len(wav) - 1).bit_length())
+    octaves = np.log2(np.linspace(30, SAMPLE_RATE / 2, len(spectrum)))
+    waves = [np.cos(2 * np.pi * (octaves / rng.uniform(1.5, 6) + rng.random())) for _ in range(3)]
+    curve = sum(waves)
+    gain = 10 ** (db / 20 * curve / np.abs(curve).max())
+    return np.fft.irfft(spectrum * gain)[: len(wav)].astype(np.float32)

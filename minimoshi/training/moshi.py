@@ -267,6 +267,11 @@ class MoshiTraining:
             chance = torch.rand(user.shape, generator=generator).to(inputs.device)
             other = torch.randint(config.card, user.shape, generator=generator).to(inputs.device)
             inputs[:, 1 + dep_q :] = user.where((chance >= recipe.user_noise) | (user < 0), other)
+        if config.n_user and recipe.user_shallow:
+            chance = torch.rand((len(inputs), 1, 1), generator=generator).to(inputs.device)
+            shown = torch.randint(1, config.n_user, (len(inputs), 1, 1), generator=generator).to(inputs.device)
+            deep = torch.arange(config.n_user, device=inputs.device)[None, :, None] >= shown
+            inputs[:, 1 + dep_q :].masked_fill_((chance < recipe.user_shallow) & deep, ZERO_TOKEN)
         if recipe.text_drop:
             chance = torch.rand(inputs[:, 0].shape, generator=generator).to(inputs.device)
             inputs[:, 0] = inputs[:, 0].where(chance >= recipe.text_drop, ZERO_TOKEN)

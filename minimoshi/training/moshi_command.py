@@ -1,7 +1,8 @@
 """`minimoshi train moshi`: from an empty folder to a Moshi that listens and speaks, in stages that can be stopped.
 
-takes: Moshi and many users say what the mini-world needs. codes: the codec turns all of it into tokens. dialogue: the
-generator learns from conversations put together of these takes. export: a folder for `from_pretrained`.
+takes: Moshi and many users say what the mini-world needs, Moshi until a recogniser understands it. codes: the codec
+turns all of it into tokens. dialogue: the generator learns from conversations put together of these takes. export: a
+folder for `from_pretrained`.
 """
 
 from __future__ import annotations
@@ -43,8 +44,12 @@ def _bank(options: argparse.Namespace, folder) -> Path:
 
 def _takes(options: argparse.Namespace, recipe: MoshiRecipe, folder) -> None:
     from ..data.miniworld.bank import record_bank
+    from ..evaluation.judge import judge
+    from ..mimi import MimiAudioCodec
+    from .clarity import Clarity
 
-    record_bank(_bank(options, folder), options.users, recipe.seed)
+    clear = Clarity(MimiAudioCodec.from_pretrained(options.codec), judge("tiny.en"))
+    record_bank(_bank(options, folder), options.users, recipe.seed, clear)
 
 
 def _codes(options: argparse.Namespace, recipe: MoshiRecipe, folder) -> None:

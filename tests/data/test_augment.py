@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minimoshi.data.augment import Augmentation, in_room, room_response
+from minimoshi.data.augment import Augmentation, coloured, in_room, room_response
 
 NOTHING = dict(rate_share=0, level_share=0, noise_share=0, room_share=0)
 RATE = 24_000
@@ -83,3 +83,14 @@ def test_rooms_are_part_of_the_defaults_and_rare():
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(ValueError, match="expected"):
         Augmentation(**settings)
+
+
+def test_a_microphone_colours_within_its_decibels():
+    wav = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    changed = coloured(wav, np.random.default_rng(1), 6.0)
+    assert changed.shape == wav.shape and changed.dtype == np.float32
+    ratio = np.abs(np.fft.rfft(changed)) / np.abs(np.fft.rfft(wav))
+    smooth = np.convolve(20 * np.log10(ratio), np.full(101, 1 / 101), "valid")
+    assert 4 < np.abs(smooth).max() < 6.5 and np.ptp(smooth) > 5
+    assert np.array_equal(changed, coloured(wav, np.random.default_rng(1), 6.0))
+    assert np.allclose(coloured(wav, np.random.default_rng(1), 0.0), wav, atol=1e-5)

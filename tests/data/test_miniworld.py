@@ -169,14 +169,47 @@ def test_a_bank_is_not_recorded_twice_and_refuses_held_out_voices(folder):
         bank.read_takes(folder, "nobody")
 
 
-def test_every_fourth_user_of_a_bank_is_a_guest_from_another_engine(tmp_path, monkeypatch):
+def test_every_second_user_of_a_bank_is_a_guest_from_any_engine(tmp_path, monkeypatch):
     monkeypatch.setattr(bank, "open_voice", toy_voice)  # the engines themselves need not be there
-    monkeypatch.setattr(bank, "record_moshi", lambda folder, seed: None)
+    monkeypatch.setattr(bank, "record_moshi", lambda folder, seed, clear: None)
     monkeypatch.setattr(bank, "some_says", lambda rng: [Say("hello", "")])
     bank.record_bank(tmp_path, 5)
-    assert bank.speakers(tmp_path) == ["guest-000", *(f"user-{n:03d}" for n in range(4))]
-    guests = {bank.guest(random.Random(n), "guest").voice.partition(",")[0] for n in range(40)}
-    assert guests == {"piper:joe", "festival:ked", "festival:slt"}
+    assert bank.speakers(tmp_path) == ["guest-000", "guest-001", *(f"user-{n:03d}" for n in range(3))]
+    guests = [bank.guest(random.Random(n), "guest") for n in range(60)]
+    engines = {"piper:joe", "festival:ked", "festival:slt", "flite:rms", "flite:slt", "flite:kal16"}
+    assert {g.voice.partition(",")[0] for g in guests if not g.voice.startswith("hibari")} == engines
+    assert max(g.tempo for g in guests) > 1.15 and min(g.tempo for g in guests) < 0.87
+    assert max(g.colour for g in guests) > 8
+
+
+def test_a_guest_has_a_tempo_and_a_microphone(monkeypatch):
+    monkeypatch.setattr(bank, "open_voice", toy_voice)
+    plain, quick, coloured = (
+        bank.say_as(bank.User("u", "flite:slt", **of), Say("what is one plus two"))
+        for of in ({}, {"tempo": 1.25}, {"colour": 10.0})
+    )
+    assert len(quick.wav) < 0.9 * len(plain.wav)
+    lasted, lasts = (speech.words[-1].start - speech.words[0].start for speech in (plain, quick))
+    assert lasted / lasts == pytest.approx(1.25, abs=0.01)
+    assert len(coloured.wav) == len(plain.wav) and coloured.words == plain.words
+    assert np.abs(coloured.wav - plain.wav).max() > 0.02
+
+
+def test_moshi_says_a_phrase_until_enough_takes_are_clear(tmp_path, monkeypatch):
+    monkeypatch.setattr(bank, "open_voice", toy_voice)
+    monkeypatch.setattr(bank, "moshi_says", lambda splits: [("greeting", "hello"), ("stop", "okay")])
+    asked, leads = Counter(), {"hello": [], "okay": []}
+
+    def clear(phrase: str, speech: Speech, lead: int) -> float:
+        asked[phrase] += 1
+        leads[phrase].append(lead)
+        return float(asked[phrase] % 4 == 0) if phrase == "hello" else 0.5
+
+    bank.record_moshi(tmp_path, takes=3, clear=clear)
+    assert asked == {"hello": 12, "okay": bank._TRIED}  # every fourth is clear; none is, so all that were tried
+    kept = bank.read_takes(tmp_path, "moshi")[1]
+    assert Counter(take.text for take in kept) == {"hello": 3, "okay": 3}
+    assert [take.lead for take in kept] == [*leads["hello"][3::4], *leads["okay"][:3]]
 
 
 def test_a_manner_changes_what_it_says(monkeypatch):
@@ -357,6 +390,22 @@ def test_a_transcriber_learns_from_one_of_the_two_whose_first_word_comes_soon(fo
             assert earlier >= 0 and (one[0] != PAD_ID).nonzero()[0] < 20
             assert torch.equal(one[0].roll(earlier), row)
             assert torch.equal(one[1:].roll(earlier, dims=1)[:, speaks], both[sound, speaks])
+
+
+def test_users_of_training_fall_silent_for_a_while_now_and_then(maker):
+    rng = random.Random(0)
+    gaps = []
+    for _ in range(60):
+        placed = sorted(maker.random(rng, 480, silent=0.0).placed, key=lambda p: p.start)
+        gaps += [after.start - before.last for before, after in zip(placed, placed[1:], strict=False)]
+    assert 0.01 < sum(gap > 25 for gap in gaps) / len(gaps) < 0.12 and max(gaps) < 175
+
+
+def test_a_script_may_have_a_lull(maker):
+    asked = [exchange("count", random.Random(0))] * 2
+    plain, waiting = (maker.play(random.Random(3), asked, "user-000", lulls=lulls) for lulls in (None, {1: 100}))
+    assert waiting.frames == plain.frames + 100
+    assert waiting.marks[0] == plain.marks[0] and waiting.marks[1].user_start == plain.marks[1].user_start + 100
 
 
 def test_a_silent_episode_is_silent(folder, maker):

@@ -107,6 +107,9 @@ def test_hidden_frames_are_hidden_from_the_input_alone():
     assert torch.equal(noisy[:, :9], codes[:, :9]) and 0.3 < changed < 0.6
     deaf = dict(own_drop=0.0, own_hide=0.0, user_noise=0.0, user_drop=0.0)
     unread = toy(**deaf, text_drop=0.5)._disturbed(codes, torch.Generator().manual_seed(0))
+    shallow = toy(**deaf, user_shallow=1.0)._disturbed(codes.repeat(20, 1, 1), torch.Generator().manual_seed(0))
+    depths = {int((row != ZERO_TOKEN).all(1).sum()) for row in shallow[:, 9:]}
+    assert depths == set(range(1, 8)) and torch.equal(shallow[:, :10], codes.repeat(20, 1, 1)[:, :10])
     assert torch.equal(unread[:, 1:], codes[:, 1:]) and 0.2 < (unread[:, 0] == ZERO_TOKEN).float().mean() < 0.8
 
 

@@ -14,8 +14,8 @@ import json
 import math
 import os
 import random
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import librosa
@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from ...config import SAMPLE_RATE
 from ...mimi import MimiAudioCodec
-from ..augment import in_room, room_response
+from ..augment import coloured, in_room, room_response
 from ..cast import refuse_held_out_voice
 from ..corpus import LOUDNESS, low_pass, random_speaker
 from ..voices import Span, Speech, open_voice
@@ -40,12 +40,22 @@ _CALL = 25 * FRAME  # samples that are encoded at once
 TAIL = 2  # frames of background that belong to a take, so that the codec can settle
 BEFORE, AFTER = 0.03, 0.05  # seconds kept around the sound
 _TAKES = 12  # of each of Moshi's phrases
+_TRIED = 60  # at most, to find that many which are understood
 # Of every take of a user: the same sound gives other codes where it lies otherwise on the frames. Moshi has one
 # copy, which the model learns by heart: with a second one the loss of its sound doubled.
 COPIES = 2
 _HIBARI = {"high": ("f0", 1.45), "low": ("f0", 0.68), "fast": ("speed", 1.45), "slow": ("speed", 0.68)}
 _SPELLED = dict.fromkeys(("flite", "festival"), {"mhm": "umhum"})  # lest an engine spells the word out
-_GUESTS = ("piper:joe", "festival:ked", "festival:slt")
+# Voices of guests, and how often each speaks.
+_GUESTS = {
+    "piper:joe": 5,
+    "hibari": 4,
+    "festival:ked": 2,
+    "festival:slt": 2,
+    "flite:rms": 2,
+    "flite:slt": 1,
+    "flite:kal16": 1,
+}
 _GAIN_DB = {"loud": 9.0, "quiet": -13.0}
 
 
@@ -54,7 +64,8 @@ class User:
     """Somebody who talks to Moshi: their voice, their room and their microphone.
 
     voice: for `open_voice`. rate: played faster or slower, which changes pitch and vocal tract too. noise: which of
-    NOISE_DB. room: (seconds of echo, its level in dB), or None.
+    NOISE_DB. room: (seconds of echo, its level in dB), or None. tempo: faster or slower at the same pitch. colour: how
+    much their microphone bends the spectrum, in dB.
     """
 
     name: str
@@ -64,6 +75,8 @@ class User:
     room: tuple[float, float] | None = None
     rate: float = 1.0
     narrow: bool = False  # nothing above 8 kHz
+    tempo: float = 1.0
+    colour: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,11 +105,15 @@ def random_user(rng: random.Random, name: str) -> User:
 
 
 def guest(rng: random.Random, name: str) -> User:
-    """A user of training whose voice comes from another engine: Joe, ked, or slt made by a model."""
-    voice = rng.choices(_GUESTS, (6, 2, 2))[0]
-    if voice == "piper:joe":
-        voice += f",speed={rng.uniform(0.85, 1.25):.2f}"
-    return _somewhere(rng, name, voice, math.exp(rng.uniform(-0.2, 0.2)))
+    """A user of training who is further from the others: any engine, any pace, a microphone that colours the voice."""
+    voice = rng.choices(list(_GUESTS), list(_GUESTS.values()))[0]
+    rate, tempo = math.exp(rng.uniform(-0.2, 0.2)), math.exp(rng.uniform(-0.2, 0.2))
+    if voice == "hibari":
+        voice, rate = random_speaker(rng, 0.5, 1.5), math.exp(rng.uniform(-0.12, 0.12))
+    elif voice == "piper:joe":
+        voice, tempo = f"{voice},speed={tempo:.2f}", 1.0
+    user = _somewhere(rng, name, voice, rate)
+    return replace(user, tempo=tempo, colour=rng.uniform(0, 10))
 
 
 def _somewhere(rng: random.Random, name: str, voice: str, rate: float) -> User:
@@ -130,7 +147,10 @@ def _stretched(speech: Speech, manner: str) -> Speech:
     if manner in ("high", "low"):
         steps = 12 * math.log2(_HIBARI[manner][1])
         return Speech(librosa.effects.pitch_shift(speech.wav, sr=SAMPLE_RATE, n_steps=steps), speech.words)
-    rate = _HIBARI[manner][1]
+    return _at_tempo(speech, _HIBARI[manner][1])
+
+
+def _at_tempo(speech: Speech, rate: float) -> Speech:
     words = [Span(w.label, w.start / rate, w.end / rate) for w in speech.words]
     return Speech(librosa.effects.time_stretch(speech.wav, rate=rate), words)
 
@@ -148,10 +168,14 @@ def say_as(user: User, say: Say) -> Speech:
     if user.rate != 1.0:
         wav = librosa.resample(speech.wav, orig_sr=SAMPLE_RATE * user.rate, target_sr=SAMPLE_RATE, res_type="soxr_mq")
         speech = Speech(wav, [Span(w.label, w.start / user.rate, w.end / user.rate) for w in speech.words])
+    if user.tempo != 1.0:
+        speech = _at_tempo(speech, user.tempo)
     if manner in _HIBARI and not dialled:
         speech = _stretched(speech, manner)
     speech = trim(speech)
     wav = low_pass(speech.wav) if user.narrow else speech.wav
+    if user.colour:
+        wav = coloured(wav, np.random.default_rng(list(user.name.encode())), user.colour)
     if user.room:
         wav = in_room(wav, room_response(np.random.default_rng(len(user.name)), *user.room))
     gain = user.gain_db + _GAIN_DB.get(manner, 0.0)
@@ -173,7 +197,7 @@ def _write(folder: Path, name: str, facts: dict, takes: Iterable[tuple[dict, Spe
         for row, speech in takes:
             words = [[w.label, round(w.start, 3), round(w.end, 3)] for w in _as_written(speech.words, row["text"])]
             lead = int.from_bytes(hashlib.blake2b(f"{name}/{offset}".encode(), digest_size=2).digest(), "big") % FRAME
-            rows.append(row | {"offset": offset, "samples": len(speech.wav), "lead": lead, "words": words})
+            rows.append({"lead": lead, **row, "offset": offset, "samples": len(speech.wav), "words": words})
             sound.write((speech.wav * 32767).astype("<i2").tobytes())
             offset += len(speech.wav)
     unfinished = folder / f"{name}.jsonl.unfinished"
@@ -197,8 +221,15 @@ def add_takes(folder: str | Path, user: User, takes: Iterable[tuple[Say, Speech]
         _write(folder, user.name, asdict(user), rows)
 
 
-def record_moshi(folder: str | Path, seed: int = 0, takes: int = _TAKES) -> None:
-    """Let Moshi say every phrase of its answers several times, a little faster or slower each time."""
+# How well a take of a phrase is understood, from 0 to 1, if its sound begins so many samples into a frame.
+Clear = Callable[[str, Speech, int], float]
+
+
+def record_moshi(folder: str | Path, seed: int = 0, takes: int = _TAKES, clear: Clear | None = None) -> None:
+    """Let Moshi say every phrase of its answers several times, a little faster or slower each time.
+
+    clear: if given, each phrase is said until enough takes are understood, or _TRIED times, and the clearest are kept.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / f"{MOSHI}.jsonl").exists():
@@ -208,14 +239,30 @@ def record_moshi(folder: str | Path, seed: int = 0, takes: int = _TAKES) -> None
 
     def speak() -> Iterable[tuple[dict, Speech]]:
         for phrase in tqdm(said, desc=MOSHI):
-            for _ in range(takes):
-                yield {"text": phrase, "manner": ""}, _moshi_take(phrase, rng.uniform(0.95, 1.2))
+            if clear:
+                some = _clearest(rng, phrase, takes, clear)
+            else:
+                some = (({}, moshi_take(phrase, rng.uniform(0.95, 1.2))) for _ in range(takes))
+            for place, speech in some:
+                yield {"text": phrase, "manner": ""} | place, speech
 
     _write(folder, MOSHI, asdict(User(MOSHI, "hibari")), speak())
 
 
-def _moshi_take(text: str, speed: float) -> Speech:
-    return trim(open_voice(f"hibari:speed={speed:.3f}")(text))
+def moshi_take(text: str, speed: float, f0: float = 1.0, f0_range: float = 1.0) -> Speech:
+    """What Moshi's voice makes of a text, silence trimmed."""
+    return trim(open_voice(f"hibari:speed={speed:.3f},f0={f0:.3f},f0_range={f0_range:.3f}")(text))
+
+
+def _clearest(rng: random.Random, phrase: str, takes: int, clear: Clear) -> list[tuple[dict, Speech]]:
+    """The same sound is clear in one place of a frame and not in another, so the place is kept with it."""
+    tried: list[tuple[float, int, dict, Speech]] = []
+    while len(tried) < _TRIED and sum(score == 1 for score, *_ in tried) < takes:
+        speech = moshi_take(phrase, rng.uniform(0.9, 1.2), rng.uniform(0.95, 1.05), rng.uniform(0.7, 1.3))
+        lead = rng.randrange(FRAME)
+        tried.append((clear(phrase, speech, lead), -len(tried), {"lead": lead}, speech))
+    best = sorted(tried, key=lambda one: one[:2], reverse=True)[:takes]
+    return [(place, speech) for *_, place, speech in best]
 
 
 def some_says(rng: random.Random) -> list[Say]:
@@ -232,13 +279,13 @@ def some_says(rng: random.Random) -> list[Say]:
     return found
 
 
-def record_bank(folder: str | Path, users: int, seed: int = 0) -> None:
+def record_bank(folder: str | Path, users: int, seed: int = 0, clear: Clear | None = None) -> None:
     """Moshi and `users` users of training, who say `some_says` each: many voices teach more than many sentences.
 
-    Every fourth of them is a `guest`.
+    Every second one is a `guest`. clear: for `record_moshi`.
     """
-    record_moshi(folder, seed)
-    guests = users // 4
+    record_moshi(folder, seed, clear=clear)
+    guests = users // 2
     for voice in _GUESTS if guests else ():
         open_voice(voice)  # a missing engine is told before hours of work, not after
     for number in tqdm(range(users - guests), desc="users"):
@@ -266,6 +313,11 @@ def background(noise: int, samples: int, rng: np.random.Generator) -> np.ndarray
 def _frames(lead: int, samples: int) -> int:
     """Of a take: those that its sound touches, and the tail."""
     return -(-(lead + samples) // FRAME) + TAIL
+
+
+def last_frame(lead: int, samples: int) -> int:
+    """The frame of a take's last sound."""
+    return int((lead + samples - AFTER * SAMPLE_RATE) // FRAME)
 
 
 def with_background(sound: np.ndarray, lead: int, noise: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
@@ -361,7 +413,7 @@ def _takes(index: Path, name: str, rows: list[dict], sound: np.ndarray, copy: in
                 manner=row["manner"],
                 words=tuple(Span(label, start + shift, end + shift) for label, start, end in row["words"]),
                 frames=frames,
-                last=int((lead + row["samples"] - AFTER * SAMPLE_RATE) // FRAME),
+                last=last_frame(lead, row["samples"]),
                 lead=lead,
                 sound=_of(sound, row),
                 codes=None if codes is None else codes[:, at : at + frames],

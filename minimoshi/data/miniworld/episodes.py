@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,6 +31,8 @@ _OKAY = (7, 9)  # frames from there to what it says then, longer than any of its
 _SWITCH = 0.6  # how often a sentence goes on with another take at a word's beginning, where that can be done unheard
 _SEAM = 0.025  # seconds by which a word of a user may begin beside the edge of a frame, to be cut there
 _OVERLAP = 0.1  # how often the user speaks a little before Moshi has ended
+# In training, how often nobody says anything for a while, and how long. Who never met a silence takes it for the end.
+_LULL, _LULL_FRAMES = 0.08, (20, 150)
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,8 @@ class EpisodeMaker:
         if rng.random() < silent:
             return episode
         at = rng.randint(4, 16)
-        for exchange in script(rng, 12, self.skills, self.splits, lambda e: self.takes.can_ask(name, e)):
+        for exchange in script(rng, frames // 20, self.skills, self.splits, lambda e: self.takes.can_ask(name, e)):
+            at += rng.randint(*_LULL_FRAMES) if rng.random() < _LULL else 0
             before = len(episode.placed), len(episode.marks)
             at = self._add(rng, episode, name, exchange, at)
             if at > frames:
@@ -219,11 +222,21 @@ class EpisodeMaker:
                 break
         return episode
 
-    def play(self, rng: random.Random, exchanges: Iterable[Exchange], name: str, tail: int = 20) -> Episode:
-        """These exchanges by this user, one after the other, and `tail` frames of silence."""
+    def play(
+        self,
+        rng: random.Random,
+        exchanges: Iterable[Exchange],
+        name: str,
+        tail: int = 20,
+        lulls: Mapping[int, int] | None = None,
+    ) -> Episode:
+        """These exchanges by this user, one after the other, and `tail` frames of silence.
+
+        lulls: more frames of silence before the exchange of that number.
+        """
         episode, at = Episode(0, self.takes.users[name]), rng.randint(8, 16)
-        for exchange in exchanges:
-            at = self._add(rng, episode, name, exchange, at)
+        for number, exchange in enumerate(exchanges):
+            at = self._add(rng, episode, name, exchange, at + (lulls or {}).get(number, 0))
         episode.frames = max(p.stop for p in episode.placed) + tail
         return episode
 

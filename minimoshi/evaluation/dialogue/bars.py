@@ -6,7 +6,7 @@ from typing import Any
 
 from ..bars import Bar
 
-ACCURACY = {"seen": 0.95, "unseen": 0.85, "human": 0.70, "text": 0.80}
+ACCURACY = {"seen": 0.95, "unseen": 0.85, "human": 0.70, "text": 0.80, "long": 0.95}
 TAKEOVER, LATENCY = 0.98, 0.32
 PAUSE = 0.05
 SILENCE, AFTER_STOP = 0.4, 0.95

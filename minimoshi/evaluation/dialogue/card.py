@@ -43,6 +43,7 @@ DEFINITIONS = f"""\
 - **Breaking in**: how long after the end of the user's words Moshi falls silent (below 0: before it); *fell silent*
   within {FELL_SILENT:.0f} s. Controls are the same episodes, the same sound of the same user, without the words that
   break in: how often would Moshi have been silent then anyway, and does it count to the end?
+- **Long** conversations count in the right answers alone, not in what stands under turns and breaking in.
 - **False starts**: stretches of speech in episodes in which nobody speaks: silence and noise at -70, -60, -50 dB.
 - **Turns**: seconds a minute of speech, pauses (silence between two stretches of one speaker), gaps (of two speakers)
   and overlap; silences from 0.2 s on. Both speakers together.
@@ -89,6 +90,7 @@ def markdown(card: dict[str, Any], rows: Sequence[dict[str, Any]], pictures: dic
         _accuracy(card),
         "By skill, of the model:",
         _skills(card),
+        _stamina(card),
         "## Taking turns",
         _timing(card),
         "## When the user breaks in",
@@ -134,6 +136,14 @@ def _skills(card: dict[str, Any]) -> str:
     skills = list(dict.fromkeys(skill for found in accuracy.values() for skill in found if skill != "all"))
     rows = [[skill, *(_of_skill(found.get(skill)) for found in accuracy.values())] for skill in skills]
     return table(["right (of), %", *accuracy], rows)
+
+
+def _stamina(card: dict[str, Any]) -> str:
+    rows, head = [], []
+    for name, found in _systems(card):
+        head = head or [f"{part['from']} to {part['to']} s" for part in found["stamina"]]
+        rows.append([name, *(f"{percent(part)} ({part['of']})" for part in found["stamina"])])
+    return "Long conversations, by when it was asked:\n\n" + table(["right (of), %", *head], rows) if head else ""
 
 
 def _of_skill(found: dict[str, Any] | None) -> str:

@@ -125,7 +125,7 @@ def _make(plan: Plan, maker: EpisodeMaker | None) -> StereoDialogue:
     if maker is None:
         episode = Episode(SILENCE_FRAMES, plan.user)
     else:
-        episode = maker.play(rng, plan.exchanges, plan.user.name, _TAIL)
+        episode = maker.play(rng, plan.exchanges, plan.user.name, _TAIL, plan.lulls)
     dialogue = render(episode, seed=int.from_bytes(plan.seed.encode()[-4:], "big"))
     dialogue.facts |= {"group": plan.group, "control": plan.control}
     return dialogue

@@ -52,6 +52,7 @@ def judge_case(case: Case, answer: Answer, ear: Ear, original: Case | None = Non
                 "skill": exchange["skill"],
                 "slots": exchange["slots"],
                 "split": exchange["split"],
+                "asked": exchange["asked"],
                 **_turn(talk, exchange),
                 **_pauses(talk, exchange, answer, ear),
                 **_broken(talk, asked_of[place]),

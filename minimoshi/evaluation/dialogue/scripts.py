@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ...data.miniworld import SKILLS, Exchange, Say, exchange
 from ...data.miniworld.bank import User, random_user
-from ...data.miniworld.skills import BREAKING, HASHED, Split, all_exchanges
+from ...data.miniworld.skills import BREAKING, HASHED, Split, all_exchanges, script
 from .human import SPEAKABLE, can_be_asked
 
 GROUPS = {
@@ -23,11 +23,14 @@ GROUPS = {
     "human": "a real person never heard (digits and greetings; the words around the digits are synthetic)",
     "text": "seen voices, combinations that training had in text but not in speech",
     "none": "seen voices, combinations that training never had",
+    "long": "seen voices, conversations of two to three minutes, in whose middle nobody speaks for 25 s",
     "control": "seen and unseen voices, the same episodes without the user's breaking in",
     "silence": "nobody speaks: silence and three levels of noise",
 }
-EACH = {"seen": 8, "unseen": 6, "human": 8, "text": 10, "none": 8, "silence": 20}  # episodes of each skill; of silence
+# Episodes of each skill; of silence and long ones in all.
+EACH = {"seen": 8, "unseen": 6, "human": 8, "text": 10, "none": 8, "silence": 20, "long": 6}
 SILENCE_FRAMES = 375  # 30 s
+LONG, LULL_FRAMES = 26, 312  # exchanges of a long episode; frames of silence before the one in its middle
 _USERS = 10  # seen voices
 _FIRST_USERS = range(24)  # of these; small banks of training have them too
 _BEFORE = ("sum", "opposite", "colour", "neighbour", "count")  # what else may be asked in an episode
@@ -35,7 +38,8 @@ _BEFORE = ("sum", "opposite", "colour", "neighbour", "count")  # what else may b
 
 @dataclass(frozen=True)
 class Plan:
-    """One test episode to be made. control: the episode of which this one is the control."""
+    """One test episode to be made. control: the episode of which this one is the control. lulls: frames of silence
+    before the exchange of that number."""
 
     name: str
     group: str
@@ -43,6 +47,7 @@ class Plan:
     exchanges: tuple[Exchange, ...]
     seed: str  # of all its timing
     control: str = ""
+    lulls: Mapping[int, int] = field(default_factory=dict)
 
 
 def draw_plans(seed: int = 0, each: Mapping[str, int] = EACH, human: bool = False) -> list[Plan]:
@@ -54,6 +59,8 @@ def draw_plans(seed: int = 0, each: Mapping[str, int] = EACH, human: bool = Fals
     for group, many in each.items():
         if group == "silence":
             found += _silences(seed, many)
+        elif group == "long":
+            found += _long(seed, many)
         elif group != "human" or human:
             found += _group(seed, group, many)
     return found + list(_controls(found))
@@ -104,10 +111,20 @@ def _silences(seed: int, many: int) -> Iterator[Plan]:
         yield Plan(name, "silence", User(f"nobody-{number % 4}", "", noise=number % 4), (), f"{seed}/{name}")
 
 
+def _long(seed: int, many: int) -> Iterator[Plan]:
+    """What a live session is like: no beginning anew after every question, and a user who thinks for a while."""
+    users = users_of(seed, "long")
+    for number in range(many):
+        name = f"long-{number:02d}"
+        exchanges = tuple(script(random.Random(f"{seed}/{name}"), LONG))
+        lulls = {LONG // 2: LULL_FRAMES}
+        yield Plan(name, "long", users[number % len(users)], exchanges, f"{seed}/{name}/timing", lulls=lulls)
+
+
 def _controls(plans: Iterable[Plan]) -> Iterator[Plan]:
     """For every episode in which the user breaks in, the same one with the same timing in which they do not."""
     for plan in plans:
-        if plan.exchanges and plan.exchanges[-1].skill in BREAKING:
+        if plan.group != "long" and plan.exchanges and plan.exchanges[-1].skill in BREAKING:
             exchanges = (*plan.exchanges[:-1], plan.exchanges[-1].unbroken)
             yield replace(plan, name=f"control-{plan.name}", group="control", exchanges=exchanges, control=plan.name)
 

@@ -12,15 +12,19 @@ from .measures import Row
 
 FELL_SILENT = 1.0  # seconds after "stop" until which Moshi must have fallen silent
 _BESIDE = {"exact": "exact", "text": "text_right"}  # told beside the share of right answers
-ACCURACY_GROUPS = ("seen", "unseen", "human", "text", "none")
+ACCURACY_GROUPS = ("seen", "unseen", "human", "text", "none", "long")
+STAMINA = 30  # seconds of a long conversation that are told together
 
 
 def summarise(cases: Sequence[Row], rows: Sequence[Row]) -> dict[str, Any]:
     """Every measure of behaviour of one system; None, or a missing key, where no episode was about it."""
-    played = [row for row in rows if row["group"] != "control"]
+    played = [row for row in rows if row["group"] not in ("control", "long")]
+    long = [row for row in rows if row["group"] == "long"]
+    rows = [row for row in rows if row["group"] != "long"]
     return {
         "episodes": len(cases),
-        "accuracy": accuracy(played),
+        "accuracy": accuracy([*played, *long]),
+        "stamina": _stamina(long),
         "takeover": _takeover(played),
         "pauses": _pauses(played),
         "stop": _breaking(rows, "stop"),
@@ -49,6 +53,14 @@ def accuracy(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
                 for name, chosen in [("all", own), *((s, [row for row in own if row["skill"] == s]) for s in skills)]
             }
     return found
+
+
+def _stamina(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Of long conversations, the share of right answers to what was asked in every STAMINA seconds."""
+    parts: dict[int, list[bool]] = {}
+    for row in rows:
+        parts.setdefault(int(row["asked"] // STAMINA), []).append(row["right"])
+    return [{"from": part * STAMINA, "to": (part + 1) * STAMINA, **share(parts[part])} for part in sorted(parts)]
 
 
 def share(hits: Iterable[bool]) -> dict[str, Any] | None:
@@ -109,7 +121,7 @@ def _false_starts(cases: Sequence[Row]) -> dict[str, Any] | None:
 
 
 def _turns(cases: Sequence[Row]) -> dict[str, float] | None:
-    own = [row for row in cases if row["group"] not in ("silence", "control")]
+    own = [row for row in cases if row["group"] not in ("silence", "control", "long")]
     if not own:
         return None
     weights = [row["seconds"] for row in own]

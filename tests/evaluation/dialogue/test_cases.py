@@ -25,17 +25,24 @@ def test_a_whole_set_is_large_and_asks_every_skill_of_everybody():
             assert plan.exchanges[-1].split == plan.group
         if plan.group == "human":
             assert all(map(human.can_be_asked, plan.exchanges))
-        assert len(plan.exchanges) <= 3
+        assert len(plan.exchanges) == (26 if plan.group == "long" else min(3, len(plan.exchanges)))
     silent = sum(plan.group == "silence" for plan in plans) * 0.5
     assert silent >= 10  # minutes: enough for a bar of 0.1 false starts a minute
 
 
 def test_a_name_is_remembered_or_was_never_told():
-    recalls = [plan.exchanges for plan in draw_plans() if plan.exchanges and plan.exchanges[-1].skill == "recall"]
+    plans = [plan for plan in draw_plans() if plan.group != "long"]
+    recalls = [plan.exchanges for plan in plans if plan.exchanges and plan.exchanges[-1].skill == "recall"]
     told = [[e.slots[0] for e in asked if e.skill == "name"] for asked in recalls]
     for asked, names in zip(recalls, told, strict=True):
         assert asked[-1].slots == (tuple(names) or ("",)) and len(asked) == (3 if names else 2)
     assert [] in told and any(told)
+
+
+def test_long_conversations_have_a_silence_and_no_controls():
+    plans = draw_plans(each={"long": 6})
+    assert len(plans) == 6 and {tuple(plan.lulls.items()) for plan in plans} == {((13, 312),)}
+    assert len({plan.exchanges for plan in plans}) == 6
 
 
 def test_training_and_test_never_share_a_take():

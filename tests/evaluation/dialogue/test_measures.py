@@ -49,6 +49,17 @@ def test_the_script_has_no_faults(oracle):
     assert passed["right answers, human"] is None and passed["a frame, median"] is None
 
 
+def test_long_conversations_are_told_by_the_half_minute_and_apart(world, oracle):
+    found, rows = oracle
+    asked = [dict(rows["seen-stop-00"], group="long", asked=at, right=at < 60) for at in (3.0, 29.0, 41.0, 95.0)]
+    summary = summarise([], [*rows.values(), *asked])
+    assert [(part["from"], part["to"], part["rate"], part["of"]) for part in summary["stamina"]] == [
+        (0, 30, 1.0, 2), (30, 60, 1.0, 1), (90, 120, 0.0, 1)
+    ]
+    assert summary["accuracy"]["long"]["all"]["rate"] == 0.75 and found["stamina"] == []
+    assert summary["stop"] == summarise([], list(rows.values()))["stop"]
+
+
 def test_who_says_nothing_answers_nothing_and_disturbs_nobody(world):
     found, _ = judged(world, lambda case: Answer(np.zeros_like(case.stereo()[0]), []))
     assert found["accuracy"]["seen"]["all"]["rate"] == found["takeover"]["took"]["rate"] == 0

@@ -1,0 +1,57 @@
+"""Which takes of Moshi's phrases are understood once the codec has had them: only those are worth learning by heart.
+
+A word said alone loses more in the codec than one in a sentence: "before" comes out as "the four", "six" as "fix".
+Said again, a little higher, faster, or elsewhere on the frames, most words survive.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from ..config import SAMPLE_RATE
+from ..data.miniworld.bank import CONTEXT, last_frame, moshi_take, with_background
+from ..data.miniworld.skills import moshi_says, phrases
+from ..data.voices import Speech
+from ..evaluation.dialogue.hearing import plain, readings
+from ..mimi import MimiAudioCodec
+
+_SPLITS = ("speech", "text", "none")
+_BREATH = 2  # frames of silence after a phrase
+
+
+class Clarity:
+    """`clarity(phrase, speech, lead)`: in which share of some answers that hold it a take of a phrase is understood.
+
+    The take is coded by itself, its sound beginning `lead` samples into a frame, as it will be in the bank.
+    listen: a recogniser, (wav [S], sample rate) -> text. carriers: how many answers are tried. The other phrases of an
+    answer are said once and for all, at a middle speed.
+    """
+
+    def __init__(self, codec: MimiAudioCodec, listen: Callable[[np.ndarray, int], str], carriers: int = 2):
+        self.codec, self.listen, self.carriers = codec, listen, carriers
+        self._other = functools.cache(lambda phrase: self._codes(moshi_take(phrase, 1.05), 0))
+        self._answers = [phrases(text) for skill, text in moshi_says(_SPLITS) if skill != "repeat"]
+
+    @torch.inference_mode()
+    def __call__(self, phrase: str, speech: Speech, lead: int) -> float:
+        holding = [answer for answer in self._answers if phrase in answer]
+        chosen = random.Random(phrase).sample(holding, min(self.carriers, len(holding)))
+        own = self._codes(speech, lead)
+        understood = 0
+        for answer in chosen:
+            codes = torch.cat([own if one == phrase else self._other(one) for one in answer], dim=2)
+            heard = readings(self.listen(self.codec.decode(codes)[0, 0].numpy(), SAMPLE_RATE))
+            understood += any(f" {plain(phrase)} " in f" {reading} " for reading in heard)
+        return understood / len(chosen)
+
+    def _codes(self, speech: Speech, lead: int) -> torch.Tensor:
+        """int64 [1, Q, F] of a take and the breath after it."""
+        sound = (speech.wav * 32767).astype(np.int16)
+        wav, _ = with_background(sound, lead, 0, np.random.default_rng(0))
+        codes = self.codec.encode(torch.from_numpy(wav)[None, None])[:, :, CONTEXT:]
+        return codes[:, :, : last_frame(lead, len(sound)) + 1 + _BREATH]
