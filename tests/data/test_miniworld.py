@@ -25,6 +25,7 @@ from minimoshi.data.miniworld import (
     text_line,
     vocabulary,
 )
+from minimoshi.data.miniworld.episodes import SECONDS
 from minimoshi.data.voices import SAMPLE_RATE, Span, Speech
 from minimoshi.moshi.grid import ZERO_TOKEN, text_row
 
@@ -320,6 +321,18 @@ def test_a_users_sentence_is_spliced_only_where_that_is_wanted(folder):
     assert len(sources) > len(says) + 3
     segments, _ = spliced.user(rng, "user-000", Say("how do i sound", "high"))
     assert len(segments) == 1  # a manner is heard in the whole sentence
+
+
+def test_some_words_of_a_sentence_were_said_alone(folder):
+    rng, spliced, alone = random.Random(0), Takes(folder, splice=1.0), 0
+    for _ in range(100):
+        segments, words = spliced.user(rng, "user-000", Say("what comes after three"))
+        if segments[-1].take.text == "three":
+            alone += 1
+            assert segments[-1].stop == segments[-1].take.frames
+            shift = (sum(s.stop - s.first for s in segments[:-1])) * SECONDS
+            assert words[-1].start == pytest.approx(segments[-1].take.words[0].start + shift)
+    assert 5 < alone < 30
 
 
 def test_words_that_were_said_make_a_sentence_that_was_not(folder):

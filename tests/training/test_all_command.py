@@ -2,9 +2,11 @@
 
 import argparse
 
+import numpy as np
 import pytest
 
 from minimoshi.cli import main
+from minimoshi.data.voices import Speech
 from minimoshi.training import all_command
 
 
@@ -22,6 +24,17 @@ def test_every_part_is_a_command_that_understands_its_arguments(tmp_path):
     assert moshi.codec == str(tmp_path / "codec" / "mimi") and moshi.tokenizer == text.run_dir
     assert transcriber.recipe == "transcriber" and transcriber.takes == moshi.takes  # said and encoded once
     assert len({options.run_dir for options in parsed}) == 4
+
+
+def test_moshi_is_recorded_until_it_is_understood_through_the_codec(tmp_path, monkeypatch):
+    recorded = []
+    monkeypatch.setattr("minimoshi.evaluation.judge.judge", lambda name: lambda wav, rate: "okay")
+    monkeypatch.setattr("minimoshi.data.miniworld.bank.record_bank", lambda *arguments: recorded.append(arguments))
+    assert main(["train", "moshi", "--run-dir", str(tmp_path), "--users", "3", "--stage", "takes"]) == 0
+    ((folder, users, seed, clear),) = recorded
+    assert (folder, users, seed) == (tmp_path / "takes", 3, 0)
+    noise = Speech(np.full(9600, 0.1, np.float32), [])
+    assert clear("okay", noise, 0) == 1.0 and clear("hello", noise, 0) == 0.0
 
 
 @pytest.mark.parametrize("command", ["all", "moshi"])

@@ -29,6 +29,7 @@ _STEADY = 0.9
 _STOP_AFTER = ((2, 3, 4), (0.4, 0.4, 0.2))  # frames from the end of "stop" to Moshi's silence
 _OKAY = (7, 9)  # frames from there to what it says then, longer than any of its breaths
 _SWITCH = 0.6  # how often a sentence goes on with another take at a word's beginning, where that can be done unheard
+_ALONE = 0.15  # how often a word in a sentence is one that was said alone: people who search for words speak like that
 _SEAM = 0.025  # seconds by which a word of a user may begin beside the edge of a frame, to be cut there
 _OVERLAP = 0.1  # how often the user speaks a little before Moshi has ended
 # In training, how often nobody says anything for a while, and how long. Who never met a silence takes it for the end.
@@ -128,16 +129,23 @@ class Takes:
         take = rng.choice(takes) if takes else None
         segments, words, at = [], [], 0
         for index, label in enumerate(labels):
-            goes_on = take is not None and index < len(take.words) and keys[index] == _user_key_in(take, index)
-            if not goes_on or (index and _near_edge(take, index) and rng.random() < _SWITCH):
-                take = rng.choice(self.words[keys[index]])
-            first = 0 if index == 0 else _nearest_frame(take, index)
-            stop = _nearest_frame(take, index + 1) if index + 1 < len(take.words) else take.frames
+            alone = self.words.get(_user_key(name, label, 0, 1)) if len(labels) > 1 and rng.random() < _ALONE else None
+            if alone:
+                take = rng.choice(alone)
+                own, first, stop = take.words[0], 0, take.frames
+                if index + 1 < len(labels):
+                    stop = min(stop, take.last + 1 + rng.randint(0, TAIL))
+            else:
+                goes_on = take is not None and index < len(take.words) and keys[index] == _user_key_in(take, index)
+                if not goes_on or (index and _near_edge(take, index) and rng.random() < _SWITCH):
+                    take = rng.choice(self.words[keys[index]])
+                own, first = take.words[index], 0 if index == 0 else _nearest_frame(take, index)
+                stop = _nearest_frame(take, index + 1) if index + 1 < len(take.words) else take.frames
             shift = (at - first) * SECONDS
-            start = max(0.0, take.words[index].start + shift)
+            start = max(0.0, own.start + shift)
             if words:  # a splice at a frame's edge may cut off a word's end
                 words[-1] = replace(words[-1], end=max(words[-1].start, min(words[-1].end, start)))
-            words.append(Span(label, start, take.words[index].end + shift))
+            words.append(Span(label, start, own.end + shift))
             segments.append(Segment(take, first, max(first + 1, stop)))
             at += segments[-1].stop - first
         return segments, words
