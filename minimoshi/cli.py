@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         ("codec", training, "the codec, in stages that can be stopped and started again"),
         ("helium", helium, "the text model and its tokenizer"),
         ("moshi", moshi_command, "the generator: voices, tokens, conversations, in stages"),
-        ("all", all_command, "codec, text and dialogue, from an empty folder to a Moshi to talk to"),
+        ("all", all_command, "codec, text, dialogue and transcriber, from an empty folder to a Moshi to talk to"),
     ):
         _delegate(trained.add_parser(name, help=what), module)
     evaluate = commands.add_parser("evaluate", help="report cards")

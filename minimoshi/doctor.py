@@ -22,6 +22,8 @@ NEEDED = (
     "ipywidgets",
 )
 OPTIONAL = {
+    "aiohttp": "to talk live: pip install 'minimoshi[serve]'",
+    "anywidget": "to talk in a notebook: the same",
     "nbval": "to test the notebooks",
     "moshi": "to compare with the official package",
     "rustymimi": "the same, for the codec",
