@@ -62,6 +62,6 @@ def waterfall(axes: Axes, steps: dict[str, float], marks: dict[str, float] | Non
         axes.axvline(ms, color=INK, linestyle="--", linewidth=1)
         axes.text(ms, -0.62, f" {name}", fontsize=7.5, va="center")
     axes.set_yticks(range(len(steps)), list(steps))
-    axes.set(xlabel="milliseconds since you opened your mouth", ylim=(len(steps) - 0.4, -0.95))
+    axes.set(xlabel="milliseconds since your last sound began", ylim=(len(steps) - 0.4, -0.95))
     axes.set_xlim(0, 1.15 * max(end, *(marks or {"": 0}).values()))
     axes.tick_params(axis="y", length=0)

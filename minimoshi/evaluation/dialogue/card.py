@@ -12,7 +12,7 @@ from . import measures
 from .figures import draw_figures
 from .hearing import ALIKE
 from .scripts import GROUPS
-from .summary import FELL_SILENT
+from .summary import FELL_SILENT, STAMINA
 
 if TYPE_CHECKING:
     from .report import Judged
@@ -139,11 +139,13 @@ def _skills(card: dict[str, Any]) -> str:
 
 
 def _stamina(card: dict[str, Any]) -> str:
-    rows, head = [], []
-    for name, found in _systems(card):
-        head = head or [f"{part['from']} to {part['to']} s" for part in found["stamina"]]
-        rows.append([name, *(f"{percent(part)} ({part['of']})" for part in found["stamina"])])
-    return "Long conversations, by when it was asked:\n\n" + table(["right (of), %", *head], rows) if head else ""
+    told = {name: {part["from"]: part for part in found["stamina"]} for name, found in _systems(card)}
+    starts = sorted({start for parts in told.values() for start in parts})
+    if not starts:
+        return ""
+    head = ["right (of), %", *(f"{start} to {start + STAMINA} s" for start in starts)]
+    rows = [[name, *(_of_skill(parts.get(start)) for start in starts)] for name, parts in told.items() if parts]
+    return "Long conversations, by when it was asked:\n\n" + table(head, rows)
 
 
 def _of_skill(found: dict[str, Any] | None) -> str:

@@ -16,7 +16,7 @@ def patient(words: TimedTokens, frames: int) -> torch.Tensor:
     """The text row [T] in which no word cuts off another: it waits until the one before is out."""
     row, free = torch.full((frames,), PAD_ID), 0
     for tokens, start in words:
-        first = max(free, int(start * 12.5))
+        first = max(free, int(start * 12.5 + 1e-3))
         for place, token in enumerate(tokens, first):
             if place < frames:
                 row[place] = token

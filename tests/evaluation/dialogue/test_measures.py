@@ -8,6 +8,7 @@ from minimoshi.data.miniworld.skills import moshi_says
 from minimoshi.data.stereo import Word
 from minimoshi.evaluation.dialogue.activity import Stretch, stretches, turn_statistics
 from minimoshi.evaluation.dialogue.bars import bars
+from minimoshi.evaluation.dialogue.card import _stamina
 from minimoshi.evaluation.dialogue.hearing import Ear, errors, means, plain, readings
 from minimoshi.evaluation.dialogue.measures import judge_case
 from minimoshi.evaluation.dialogue.run import Answer, script_answer
@@ -221,3 +222,13 @@ def test_text_words_of_the_answer_are_told_from_those_before(world):
     assert rows[-1]["text"] == "okay"
     late = Answer(answer.moshi, [*answer.words, Word("okay", case.exchanges[-1]["end"] + 1.0, 99)])
     assert judge_case(case, late, world.ear)[1][-1]["text"] == "okay okay"
+
+
+def test_the_card_tells_long_conversations_of_whoever_had_them():
+    part = {"from": 30, "to": 60, "rate": 0.75, "low": 0.5, "high": 1.0, "of": 4}
+    later = {**part, "from": 90, "to": 120, "rate": 0.5}
+    systems = {"model": {"stamina": [part, later]}, "codec": {"stamina": []}, "cascade": {"stamina": [later]}}
+    lines = _stamina({"systems": systems}).splitlines()
+    assert lines[2] == "| right (of), % | 30 to 60 s | 90 to 120 s |"
+    assert lines[4:] == ["| model | 75.0 (4) | 50.0 (4) |", "| cascade | – | 50.0 (4) |"]
+    assert _stamina({"systems": {"model": {"stamina": []}}}) == ""
