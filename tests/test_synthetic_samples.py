@@ -84,4 +84,13 @@ def test_a_clip_can_be_made_again() -> None:
     start, end = max(0.0, speech.words[0].start - 0.08), speech.words[-1].end + 0.08
     made = module.loud(speech.wav[round(start * 24000) : round(end * 24000)])
     stored = soundfile.read(FOLDER / "deep_1.flac")[0]
-    assert len(made) == len(stored) and np.corrcoef(made, stored)[0, 1] > 0.99
+    assert len(made) == len(stored)
+    # by their spectra: from one processor to another the engine's phases move, and the sound is the same
+    assert np.corrcoef(log_spectrum(made), log_spectrum(stored))[0, 1] > 0.97
+    other = soundfile.read(FOLDER / "heart_1.flac")[0]
+    assert np.corrcoef(log_spectrum(other), log_spectrum(stored))[0, 1] < 0.9
+
+
+def log_spectrum(wav: np.ndarray) -> np.ndarray:
+    windows = np.lib.stride_tricks.sliding_window_view(wav, 1024)[::256]
+    return np.log(np.abs(np.fft.rfft(windows * np.hanning(1024))) + 0.05).ravel()
