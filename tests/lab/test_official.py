@@ -76,5 +76,5 @@ def test_the_file_is_what_the_official_package_gives_today() -> None:
     made, there = maker().made(), load_file(FOLDER / "mini.safetensors")
     assert made.keys() == there.keys()
     for name, tensor in there.items():
-        near = 1e-2 if tensor.dtype == torch.bfloat16 else 1e-4  # one step of bfloat16, which another processor may take
+        near = 1e-2 if tensor.dtype == torch.bfloat16 else 1e-4  # a step of bfloat16: processors differ
         assert torch.allclose(made[name].float(), tensor.float(), rtol=near, atol=1e-5), name
