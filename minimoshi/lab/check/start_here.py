@@ -21,7 +21,7 @@ ANSWERS = {
             "c": "D is a width, and codes have none: they are whole numbers",
         },
     ),
-    5: ("c", {"a": "its window is shorter: ten seconds in full, not four minutes", "b": "it forgets after every frame"}),
+    5: ("c", {"a": "its window is shorter: ten seconds, not four minutes", "b": "it forgets after every frame"}),
     6: (
         "a",
         {
