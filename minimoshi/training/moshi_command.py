@@ -48,7 +48,8 @@ def _takes(options: argparse.Namespace, recipe: MoshiRecipe, folder) -> None:
     from ..mimi import MimiAudioCodec
     from .clarity import Clarity
 
-    clear = Clarity(MimiAudioCodec.from_pretrained(options.codec), judge("tiny.en"))
+    # the recogniser is loaded when it is first asked: not at all where Moshi has spoken before
+    clear = Clarity(MimiAudioCodec.from_pretrained(options.codec), lambda wav, rate: judge("tiny.en")(wav, rate))
     record_bank(_bank(options, folder), options.users, recipe.seed, clear)
 
 

@@ -73,8 +73,7 @@ def _answers(card: dict[str, Any]) -> Figure:
     axes.set_xticks(range(len(skills)), skills, rotation=30, ha="right")
     axes.set(ylabel="right answers, %", ylim=(0, 100))
     axes.set_title("What the judges heard (dotted: the bars)")
-    place = dict(loc="lower right", bbox_to_anchor=(1, 1), handlelength=1, columnspacing=1)
-    axes.legend(ncols=len(accuracy), **place)
+    axes.legend(ncols=len(accuracy), loc="lower right", bbox_to_anchor=(1, 1), handlelength=1, columnspacing=1)
     return figure
 
 

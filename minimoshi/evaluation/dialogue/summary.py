@@ -18,9 +18,9 @@ STAMINA = 30  # seconds of a long conversation that are told together
 
 def summarise(cases: Sequence[Row], rows: Sequence[Row]) -> dict[str, Any]:
     """Every measure of behaviour of one system; None, or a missing key, where no episode was about it."""
-    played = [row for row in rows if row["group"] not in ("control", "long")]
     long = [row for row in rows if row["group"] == "long"]
     rows = [row for row in rows if row["group"] != "long"]
+    played = [row for row in rows if row["group"] != "control"]
     return {
         "episodes": len(cases),
         "accuracy": accuracy([*played, *long]),
