@@ -15,12 +15,11 @@ import torch
 
 from ..config import SAMPLE_RATE
 from ..data.miniworld.bank import CONTEXT, last_frame, moshi_take, with_background
-from ..data.miniworld.skills import moshi_says, phrases
+from ..data.miniworld.skills import SPLITS, moshi_says, phrases
 from ..data.voices import Speech
 from ..evaluation.dialogue.hearing import plain, readings
 from ..mimi import MimiAudioCodec
 
-_SPLITS = ("speech", "text", "none")
 _BREATH = 2  # frames of silence after a phrase
 
 
@@ -35,7 +34,7 @@ class Clarity:
     def __init__(self, codec: MimiAudioCodec, listen: Callable[[np.ndarray, int], str], carriers: int = 2):
         self.codec, self.listen, self.carriers = codec, listen, carriers
         self._other = functools.cache(lambda phrase: self._codes(moshi_take(phrase, 1.05), 0))
-        self._answers = [phrases(text) for skill, text in moshi_says(_SPLITS) if skill != "repeat"]
+        self._answers = [phrases(text) for skill, text in moshi_says(SPLITS) if skill != "repeat"]
 
     @torch.inference_mode()
     def __call__(self, phrase: str, speech: Speech, lead: int) -> float:

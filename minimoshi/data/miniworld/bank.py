@@ -29,7 +29,7 @@ from ..augment import coloured, in_room, room_response
 from ..cast import refuse_held_out_voice
 from ..corpus import LOUDNESS, low_pass, random_speaker
 from ..voices import Span, Speech, open_voice
-from .skills import MANNERS, Say, moshi_says, phrases, user_says
+from .skills import MANNERS, SPLITS, Say, moshi_says, phrases, user_says
 
 FRAME = 1920  # samples
 MOSHI = "moshi"
@@ -235,7 +235,7 @@ def record_moshi(folder: str | Path, seed: int = 0, takes: int = _TAKES, clear: 
     if (folder / f"{MOSHI}.jsonl").exists():
         return
     rng = random.Random(seed)
-    said = dict.fromkeys(phrase for _, text in moshi_says(("speech", "text", "none")) for phrase in phrases(text))
+    said = dict.fromkeys(phrase for _, text in moshi_says(SPLITS) for phrase in phrases(text))
 
     def speak() -> Iterable[tuple[dict, Speech]]:
         for phrase in tqdm(said, desc=MOSHI):

@@ -11,9 +11,10 @@ import hashlib
 import random
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 Split = Literal["speech", "text", "none"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 NUMBERS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -334,8 +335,7 @@ def phrases(text: str) -> list[str]:
 
 def vocabulary() -> list[str]:
     """Every word of the mini-world, in order."""
-    everything: tuple[Split, ...] = ("speech", "text", "none")
-    texts = [say.text for say in user_says(everything)] + [text for _, text in moshi_says(everything)]
+    texts = [say.text for say in user_says(SPLITS)] + [text for _, text in moshi_says(SPLITS)]
     return sorted({word for text in texts for word in text.split()})
 
 

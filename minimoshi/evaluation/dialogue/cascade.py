@@ -16,7 +16,7 @@ import numpy as np
 
 from ...config import SAMPLE_RATE
 from ...data.miniworld.bank import trim
-from ...data.miniworld.skills import DIGITS, MURMURS, NAMES, STOPS, all_exchanges
+from ...data.miniworld.skills import DIGITS, MURMURS, NAMES, SPLITS, STOPS, all_exchanges
 from ...data.stereo import Word
 from ...data.voices import Speech, open_voice
 from .activity import Stretch, stretches
@@ -37,7 +37,7 @@ class Rules:
     def __init__(self) -> None:
         self.answers = {
             plain(" ".join(say.text for say in e.user)): e.answer
-            for e in all_exchanges(("speech", "text", "none"))
+            for e in all_exchanges(SPLITS)
             if e.skill not in ("name", "recall", "manner")
         }
         self.answers |= {plain(word): "" for word in MURMURS} | {plain(word): "okay" for word in STOPS}

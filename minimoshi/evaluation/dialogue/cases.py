@@ -23,6 +23,7 @@ from tqdm import tqdm
 from ...checkpoint import read_json
 from ...data.miniworld import Episode, EpisodeMaker, Takes
 from ...data.miniworld.bank import add_takes, record_moshi, record_user
+from ...data.miniworld.skills import SPLITS
 from ...data.miniworld.sound import render
 from ...data.stereo import (
     StereoDialogue,
@@ -38,7 +39,6 @@ from .human import human_takes
 from .scripts import EACH, GROUPS, SILENCE_FRAMES, Plan, draw_plans, says_of
 
 SETTINGS = "cases.json"
-_SPLITS = ("speech", "text", "none")
 _TAIL = 25  # frames of silence after the script's last sound: Moshi may be slower than the script
 
 
@@ -93,7 +93,7 @@ def build_cases(
     if missing:
         _record(bank, plans, human, progress)
         speakers = list(dict.fromkeys(plan.user.name for plan in missing if plan.exchanges))
-        makers = {name: EpisodeMaker(Takes(bank, [name]), splits=_SPLITS) for name in speakers}
+        makers = {name: EpisodeMaker(Takes(bank, [name]), splits=SPLITS) for name in speakers}
         for plan in tqdm(missing, desc="episodes", disable=not progress):
             save_dialogue(folder, plan.name, _make(plan, makers.get(plan.user.name)))
         write_manifest(folder)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...config import SAMPLE_RATE
-from ...data.miniworld.skills import moshi_says
+from ...data.miniworld.skills import SPLITS, moshi_says
 from ..judge import normalise, word_errors
 from ..memo import Memo
 
@@ -83,7 +83,7 @@ def _digits(text: str) -> str:
 def _answers() -> dict[str, set[str]]:
     """All of Moshi's answers by the digits in them."""
     found: dict[str, set[str]] = {}
-    for _, text in moshi_says(("speech", "text", "none")):
+    for _, text in moshi_says(SPLITS):
         found.setdefault(_digits(plain(text)), set()).add(plain(text))
     return found
 
