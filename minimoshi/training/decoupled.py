@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..config import Config, MimiConfig
 from ..mimi import MimiAudioCodec
@@ -33,16 +34,23 @@ class DecoupledRecipe(Config):
 
     preset: str = "tiny"
     seed: int = 0
+    semantic: str = "whisper"  # or "phones": a small network taught here, where the package of Whisper is missing
+    semantic_late: int = 2  # columns of 20 ms that Whisper's features lag behind the frame
     phone_steps: int = 2000
     teacher_frames: int = 100_000  # for principal components and codebooks
     encoder_steps: int = 8000
     decoder_steps: int = 7000
-    batch: int = 4
-    frames: int = 16  # of each crop
+    batch: int = 2
+    frames: int = 50  # of each crop
     lr: float = 2e-3  # AdamW
     muon_lr: float = 0.02
     level_dropout: float = 0.25  # how often the decoder hears fewer than all levels
     clip: float = 5.0
+
+    def __post_init__(self) -> None:
+        self._require(
+            self.semantic in ("whisper", "phones"), f"semantic is whisper or phones, got {self.semantic!r}"
+        )
 
     @property
     def codec(self) -> MimiConfig:
@@ -71,9 +79,10 @@ class DecoupledRun:
             return
         recipe, config = self.recipe, self.config
         torch.manual_seed(recipe.seed)
-        teacher = SpeechTeacher(config.codebook_dim, config.frame_size)
-        accuracy = train_phone_net(teacher, self.batches, 0.0, recipe.seed, recipe.phone_steps)
-        self.folder.log("teachers", phone_accuracy=accuracy)
+        teacher = self._new_teacher()
+        if teacher.phone_net is not None:
+            accuracy = train_phone_net(teacher, self.batches, 0.0, recipe.seed, recipe.phone_steps)
+            self.folder.log("teachers", phone_accuracy=accuracy)
         semantic, acoustic = fit_statistics(teacher, self.batches, recipe.teacher_frames, recipe.seed + 1)
         semantic_book, _ = kmeans(semantic, config.codebook_size)
         books, counts = residual_kmeans(acoustic, config.n_codebooks - 1, config.codebook_size)
@@ -86,8 +95,16 @@ class DecoupledRun:
         content = {"teacher": teacher.state_dict(), "semantic": semantic_book, "acoustic": books}
         self.folder.save("teachers", content)
 
+    def _new_teacher(self) -> SpeechTeacher:
+        listener = None
+        if self.recipe.semantic == "whisper":
+            from .teachers.whisper import WhisperTeacher
+
+            listener = WhisperTeacher(self.recipe.frames, late=self.recipe.semantic_late)
+        return SpeechTeacher(self.config.codebook_dim, self.config.frame_size, listener)
+
     def teacher(self) -> SpeechTeacher:
-        teacher = SpeechTeacher(self.config.codebook_dim, self.config.frame_size)
+        teacher = self._new_teacher()
         teacher.load_state_dict(self.folder.load("teachers")["teacher"])
         return teacher.eval().requires_grad_(False)
 
@@ -104,16 +121,22 @@ class DecoupledRun:
     # ----------------------------------------------------------------------------------------- two halves
 
     def train_encoder(self) -> None:
-        """Regression of both projections to the teachers' latents."""
+        """Regression of both projections to the teachers' latents, and the teacher's semantic code named right.
+
+        Regression alone retreats to the middle where it is unsure, and most codes go unused.
+        """
         teacher, codec = self.teacher(), self.new_codec()
 
         def compare(wav: Tensor, _: np.random.Generator | None) -> dict[str, Tensor]:
             with torch.no_grad():
                 wanted = teacher(wav)
-            semantic, acoustic = (
-                (own - target).square().mean() for own, target in zip(projected(codec, wav), wanted, strict=True)
-            )
-            return {"loss": acoustic + 0.5 * semantic, "acoustic": acoustic, "semantic": semantic}
+            own = projected(codec, wav)
+            semantic, acoustic = ((one - target).square().mean() for one, target in zip(own, wanted, strict=True))
+            quantizer = codec.quantizer.semantic
+            scores = own[0] @ quantizer.centroids[0].T - quantizer.half_square[0]  # the code taken has the highest
+            naming = F.cross_entropy(scores.flatten(0, 1), quantizer.quantize(wanted[0])[:, 0].flatten())
+            loss = acoustic + 0.4 * semantic + 0.12 * naming
+            return {"loss": loss, "acoustic": acoustic, "semantic": semantic, "naming": naming}
 
         self._train("encoder", codec, encoder_modules(codec), compare, self.recipe.encoder_steps)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from minimoshi.data.corpus import Part, build_part
 from minimoshi.mimi import MimiAudioCodec
@@ -26,7 +27,9 @@ def corpus(tmp_path_factory):
 
 
 def toy_run(corpus, folder, steps: int = 40) -> DecoupledRun:
-    recipe = DecoupledRecipe(phone_steps=steps, encoder_steps=steps, decoder_steps=steps, teacher_frames=300, batch=2)
+    recipe = DecoupledRecipe(
+        semantic="phones", phone_steps=steps, encoder_steps=steps, decoder_steps=steps, teacher_frames=300, frames=6
+    )
     source = batches(corpus_crops(corpus / "corpus"), 2, SAMPLES)
     return DecoupledRun(RunFolder(folder), recipe, source, held_out(corpus / "heldout", SAMPLES, 4), CODEC)
 
@@ -36,10 +39,11 @@ def losses(run: DecoupledRun, codec: MimiAudioCodec) -> tuple[float, float]:
     """Held out: of the encoder, against the teachers; of the decoder, from the teachers' tokens."""
     sound = run.held_out["heart"]
     wanted = run.teacher()(sound)
-    semantic, acoustic = (
-        float((own - target).square().mean()) for own, target in zip(projected(codec, sound), wanted, strict=True)
-    )
-    return acoustic + 0.5 * semantic, float(MelLoss()(resynthesise(codec, *wanted)[:, 0], sound[:, 0]))
+    own, group = projected(codec, sound), codec.quantizer.semantic
+    semantic, acoustic = (float((one - target).square().mean()) for one, target in zip(own, wanted, strict=True))
+    distances = torch.cdist(own[0], group.centroids[0]).square() / 2
+    naming = float(cross_entropy(-distances.flatten(0, 1), group.quantize(wanted[0]).flatten()))
+    return acoustic + 0.4 * semantic + 0.12 * naming, float(MelLoss()(resynthesise(codec, *wanted)[:, 0], sound[:, 0]))
 
 
 def test_both_halves_learn_and_are_joined(corpus, tmp_path):

@@ -5,11 +5,13 @@ import pytest
 import torch
 
 from minimoshi.data.corpus import SpeechCrops
+from minimoshi.data.voices import PHONES
 from minimoshi.training.teachers import (
     SpeechTeacher,
     fit_statistics,
     train_phone_net,
 )
+from minimoshi.training.teachers.axes import phone_axes
 from tests.speech_toys import toy_corpus
 
 
@@ -41,6 +43,47 @@ def test_teachers_learn_phones_and_give_unit_variance(batches):
     rebuilt = teacher.to_loudness(teacher(wav)[1])
     assert rebuilt.shape == columns.shape
     assert float((rebuilt - columns).square().mean() / columns.var()) < 0.3
+
+
+class _Listener:
+    """Hears a phone in five of its features, and in all the others, louder, who is speaking."""
+
+    dim, causal = 20, True
+
+    def __init__(self, phones: torch.Tensor):
+        generator = torch.Generator().manual_seed(0)
+        self.clean = torch.randn(len(PHONES), 5, generator=generator)[phones.clamp(min=0)]
+        self.features = torch.cat([self.clean, 4 * torch.randn(*phones.shape, 15, generator=generator)], dim=-1)
+        self.features += 0.1 * torch.randn(self.features.shape, generator=generator)
+
+    def __call__(self, wav: torch.Tensor) -> torch.Tensor:
+        return self.features
+
+
+def test_the_axes_of_a_teacher_hold_the_phones_and_not_the_speaker(batches):
+    wav, phones = batches(np.random.default_rng(0), True)
+    listener = _Listener(phones)
+    teacher = SpeechTeacher(dim=8, listener=listener)
+    semantic, _ = fit_statistics(teacher, lambda rng, spoken: (wav, phones), frames=phones.numel())
+    assert teacher.phone_net is None and semantic.shape == (phones.numel(), 8)
+    assert float(semantic.std()) == pytest.approx(1.0, rel=0.02)
+    torch.testing.assert_close(teacher(wav)[0].flatten(0, 1), semantic, atol=1e-4, rtol=1e-4)
+
+    def explained(found: torch.Tensor, wanted: torch.Tensor) -> float:
+        centred = wanted - wanted.mean(0)
+        rest = centred - found @ torch.linalg.lstsq(found, centred).solution
+        return 1 - float(rest.square().sum() / centred.square().sum())
+
+    clean, speaker = listener.clean.flatten(0, 1), listener.features[..., 5:].flatten(0, 1)
+    assert explained(semantic[:, :5], clean) > 0.9 and explained(semantic[:, :5], speaker) < 0.2
+
+
+def test_axes_say_what_they_need():
+    features, nothing = torch.randn(10, 4), torch.full((10,), -100)
+    with pytest.raises(ValueError, match="no frame has a known phone"):
+        phone_axes(features, nothing, 3)
+    with pytest.raises(ValueError, match="axes"):
+        phone_axes(features, torch.zeros(10, dtype=torch.long), len(PHONES))
 
 
 def test_teachers_need_no_future():

