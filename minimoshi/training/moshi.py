@@ -147,7 +147,8 @@ class MoshiTraining:
             losses, optimiser = self.text_losses(chance), self.text_optimiser
         else:
             batch = collect([self.source(chance, self.recipe.frames) for _ in range(self.recipe.batch)])
-            losses, optimiser = self.losses(batch, generator), self.optimiser
+            hard = min(1.0, (step + 1) / (self.recipe.ease + 1))
+            losses, optimiser = self.losses(batch, generator, hard), self.optimiser
         total = losses.pop("total")
         optimiser.zero_grad()
         total.backward()
@@ -160,16 +161,19 @@ class MoshiTraining:
             self.average.update_parameters(self.generator)
         return {name: float(value) for name, value in losses.items()}
 
-    def losses(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, generator: torch.Generator | None, hard: float = 1.0) -> dict[str, Tensor]:
         """All losses of a batch. With a torch generator something is hidden and frames are drawn, as in training;
-        without, everything is shown and every frame in which Moshi speaks is asked."""
+        without, everything is shown and every frame in which Moshi speaks is asked.
+
+        hard: share of what the recipe hides, disturbs, and asks to be remembered.
+        """
         recipe, model = self.recipe, self.generator
         codes, heard, speaking = (x.to(self.device) for x in (batch.codes, batch.heard, batch.speaking))
         if generator is not None:
             codes = self._moved_text(codes, generator)
         inputs, targets = model.shifted(codes)
         if generator is not None:
-            inputs = self._disturbed(inputs, generator)
+            inputs = self._disturbed(inputs, generator, hard)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             z = self.context(inputs)
             found = self._text_loss(model.text_model.head(z), targets[:, 0])
@@ -177,7 +181,10 @@ class MoshiTraining:
             found |= self._remembering_loss(z, heard) if recipe.remembering else {}
             found |= self._audio_loss(z, targets, speaking, generator) if recipe.audio else {}
         asked = [name for name in ("text", "hearing", "remembering", "audio") if name in found]
-        found["total"] = sum(getattr(recipe, name) * found[name] for name in asked)
+        weights = {name: getattr(recipe, name) for name in asked}
+        if recipe.remembering:
+            weights["remembering"] *= hard
+        found["total"] = sum(weight * found[name] for name, weight in weights.items())
         return {name: value if name == "total" else value.detach() for name, value in found.items()}
 
     def _text_loss(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -251,30 +258,30 @@ class MoshiTraining:
                 row[0] = moved
         return codes
 
-    def _disturbed(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
-        """Some of its own past hidden, sound and text; some of the user's codes replaced."""
+    def _disturbed(self, inputs: Tensor, generator: torch.Generator, hard: float = 1.0) -> Tensor:
+        """Some of its own past hidden, sound and text; some of the user's codes replaced. All shares times `hard`."""
         recipe, config = self.recipe, self.generator.config
         inputs, dep_q = inputs.clone(), config.dep_q
         if dep_q:
             chance = torch.rand((len(inputs), 1, inputs.shape[2]), generator=generator).to(inputs.device)
-            deaf = torch.rand((len(inputs), 1, 1), generator=generator).to(inputs.device) < recipe.own_hide
+            deaf = torch.rand((len(inputs), 1, 1), generator=generator).to(inputs.device) < hard * recipe.own_hide
             own = inputs[:, 1 : 1 + dep_q]
-            inputs[:, 1 : 1 + dep_q] = own.where((chance >= recipe.own_drop) & ~deaf, ZERO_TOKEN)
+            inputs[:, 1 : 1 + dep_q] = own.where((chance >= hard * recipe.own_drop) & ~deaf, ZERO_TOKEN)
         if config.n_user and (recipe.user_noise or recipe.user_drop):
             user = inputs[:, 1 + dep_q :]
             chance = torch.rand((len(inputs), 1, inputs.shape[2]), generator=generator).to(inputs.device)
-            user = user.where(chance >= recipe.user_drop, ZERO_TOKEN)
+            user = user.where(chance >= hard * recipe.user_drop, ZERO_TOKEN)
             chance = torch.rand(user.shape, generator=generator).to(inputs.device)
             other = torch.randint(config.card, user.shape, generator=generator).to(inputs.device)
-            inputs[:, 1 + dep_q :] = user.where((chance >= recipe.user_noise) | (user < 0), other)
+            inputs[:, 1 + dep_q :] = user.where((chance >= hard * recipe.user_noise) | (user < 0), other)
         if config.n_user and recipe.user_shallow:
             chance = torch.rand((len(inputs), 1, 1), generator=generator).to(inputs.device)
             shown = torch.randint(1, config.n_user, (len(inputs), 1, 1), generator=generator).to(inputs.device)
             deep = torch.arange(config.n_user, device=inputs.device)[None, :, None] >= shown
-            inputs[:, 1 + dep_q :].masked_fill_((chance < recipe.user_shallow) & deep, ZERO_TOKEN)
+            inputs[:, 1 + dep_q :].masked_fill_((chance < hard * recipe.user_shallow) & deep, ZERO_TOKEN)
         if recipe.text_drop:
             chance = torch.rand(inputs[:, 0].shape, generator=generator).to(inputs.device)
-            inputs[:, 0] = inputs[:, 0].where(chance >= recipe.text_drop, ZERO_TOKEN)
+            inputs[:, 0] = inputs[:, 0].where(chance >= hard * recipe.text_drop, ZERO_TOKEN)
         return inputs
 
     def text_losses(self, chance: random.Random) -> dict[str, Tensor]:

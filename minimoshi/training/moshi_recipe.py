@@ -42,6 +42,7 @@ class MoshiRecipe(Recipe):
     hearing_blank: float = 0.1  # weight of frames where no word of the user ends
 
     # what the model is shown
+    ease: int = 0  # over so many first steps all that hides or disturbs, and remembering, grows from nothing
     own_drop: float = 0.15  # how often a frame of Moshi's own past sound is hidden
     own_hide: float = 0.4  # how often all of it is, so that the user must tell Moshi what to say, not its own ear
     text_drop: float = 0.0  # how often a token of its own text is hidden, so that it trusts what it hears more
