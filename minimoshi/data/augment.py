@@ -20,20 +20,22 @@ class Augmentation:
     """
 
     rate_share: float = 0.5  # played faster or slower: speed, pitch and vocal tract change together
-    rate: float = 0.18  # natural logarithm of the largest factor, up or down
+    rate: float = 0.25  # natural logarithm of the largest factor, up or down
+    colour_share: float = 0.5  # through another microphone
+    colour_db: tuple[float, float] = (0.0, 10.0)
     level_share: float = 0.5
-    level_db: tuple[float, float] = (-9.0, 6.0)
-    noise_share: float = 0.25
-    noise_db: tuple[float, float] = (-80.0, -50.0)  # of white noise, root mean square below full scale
-    room_share: float = 0.1
+    level_db: tuple[float, float] = (-12.0, 6.0)
+    noise_share: float = 0.35
+    noise_db: tuple[float, float] = (-80.0, -42.0)  # of white noise, root mean square below full scale
+    room_share: float = 0.2
     room_seconds: tuple[float, float] = (0.1, 0.4)  # until the echo has fallen by 60 dB
     room_db: tuple[float, float] = (-18.0, -6.0)  # energy of the echo below that of the direct sound
 
     def __post_init__(self):
-        for name in ("rate_share", "level_share", "noise_share", "room_share"):
+        for name in ("rate_share", "colour_share", "level_share", "noise_share", "room_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected a share from 0 to 1")
-        for name in ("level_db", "noise_db", "room_seconds", "room_db"):
+        for name in ("colour_db", "level_db", "noise_db", "room_seconds", "room_db"):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name}={(low, high)}: expected the smaller number first")
@@ -45,7 +47,9 @@ class Augmentation:
         return math.exp(rng.uniform(-self.rate, self.rate)) if rng.random() < self.rate_share else 1.0
 
     def change(self, rng: np.random.Generator, wav: np.ndarray) -> np.ndarray:
-        """Room, level and noise, in the order in which sound meets them: float32 [S] -> float32 [S]."""
+        """Room, microphone, level and noise: float32 [S] -> float32 [S]."""
+        if rng.random() < self.colour_share:
+            wav = coloured(wav, rng, rng.uniform(*self.colour_db))
         if rng.random() < self.room_share:
             seconds, db = rng.uniform(*self.room_seconds), rng.uniform(*self.room_db)
             wav = in_room(wav, room_response(rng, seconds, db))

@@ -13,11 +13,14 @@ from ..config import SAMPLE_RATE
 from ..data.corpus import Part, SpeechCrops, build_part
 
 SPOKEN = (
-    Part("heart", "hibari", 120, 0.55),
+    Part("heart", "hibari", 80, 0.55),
     Part("crowd", "hibari:crowd", 60, 0.55),
-    Part("slt", "flite:slt", 14),
-    Part("rms", "flite:rms", 14),
-    Part("kal16", "flite:kal16", 10),
+    Part("slt", "flite:slt", 9),
+    Part("rms", "flite:rms", 9),
+    Part("kal16", "flite:kal16", 7),
+    Part("ked", "festival:ked", 9),
+    Part("slt-hts", "festival:slt", 9),
+    Part("joe", "piper:joe", 14),
 )
 HELD_OUT = (
     Part("heart", "hibari", 2.5),
@@ -25,11 +28,21 @@ HELD_OUT = (
     Part("slt", "flite:slt", 0.4),
     Part("rms", "flite:rms", 0.4),
     Part("kal16", "flite:kal16", 0.4),
+    Part("joe", "piper:joe", 0.4),
     Part("awb", "flite:awb", 1.5),
 )
 MOSHI = "heart"  # the part that is left as it is: Moshi's own voice
-WEIGHTS = {"heart": 0.36, "crowd": 0.2, "slt": 0.07, "rms": 0.06, "kal16": 0.08}
-HUMAN_WEIGHT = 0.23  # shared by all folders of recordings
+WEIGHTS = {
+    "heart": 0.25,
+    "crowd": 0.23,
+    "slt": 0.05,
+    "rms": 0.05,
+    "kal16": 0.05,
+    "ked": 0.05,
+    "slt-hts": 0.04,
+    "joe": 0.08,
+}
+HUMAN_WEIGHT = 0.2  # shared by all folders of recordings
 
 # a source of batches: (rng, only speech with known phones) -> wav [B, 1, S], phones int64 [B, F], -100 if unknown
 Batches = Callable[[np.random.Generator, bool], tuple[Tensor, Tensor]]

@@ -5,7 +5,7 @@ import pytest
 
 from minimoshi.data.augment import Augmentation, coloured, in_room, room_response
 
-NOTHING = dict(rate_share=0, level_share=0, noise_share=0, room_share=0)
+NOTHING = dict(rate_share=0, colour_share=0, level_share=0, noise_share=0, room_share=0)
 RATE = 24_000
 
 
@@ -78,7 +78,7 @@ def test_rooms_are_part_of_the_defaults_and_rare():
 
 @pytest.mark.parametrize(
     "settings",
-    [dict(rate_share=1.5), dict(level_share=-0.1), dict(noise_db=(-20, -80)), dict(rate=-1), dict(room_seconds=(0, 1))],
+    [dict(rate_share=1.5), dict(colour_share=2), dict(level_share=-0.1), dict(noise_db=(-20, -80)), dict(rate=-1), dict(room_seconds=(0, 1))],
 )
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(ValueError, match="expected"):
