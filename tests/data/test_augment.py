@@ -78,7 +78,14 @@ def test_rooms_are_part_of_the_defaults_and_rare():
 
 @pytest.mark.parametrize(
     "settings",
-    [dict(rate_share=1.5), dict(colour_share=2), dict(level_share=-0.1), dict(noise_db=(-20, -80)), dict(rate=-1), dict(room_seconds=(0, 1))],
+    [
+        dict(rate_share=1.5),
+        dict(colour_share=2),
+        dict(level_share=-0.1),
+        dict(noise_db=(-20, -80)),
+        dict(rate=-1),
+        dict(room_seconds=(0, 1)),
+    ],
 )
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(ValueError, match="expected"):
