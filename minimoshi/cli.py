@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     from .data import command as data
     from .evaluation import command as report
     from .evaluation.dialogue import command as behaviour
+    from .evaluation.dialogue import session as long_session
     from .serving import command as serving
     from .training import all_command, helium, moshi_command
     from .training import command as training
@@ -115,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, module, what in (
         ("codec", report, "words, sound and tokens of a codec, beside others"),
         ("dialogue", behaviour, "answers, turns and speech of a model, running freely"),
+        ("session", long_session, "answers in one conversation of half an hour, tenth by tenth"),
     ):
         _delegate(evaluated.add_parser(name, help=what), module)
     data.add_commands(commands.add_parser("data", help="stereo dialogues: check them, turn them into tokens"))
