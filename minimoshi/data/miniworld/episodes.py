@@ -123,24 +123,12 @@ class Takes:
             take = rng.choice(takes)
             return [_whole(take)], list(take.words)
         labels = say.text.split()
-        keys = [_user_key(name, label, index, len(labels)) for index, label in enumerate(labels)]
-        if say.manner or not all(self.words.get(key) for key in keys):
+        if say.manner or not all(self.words.get(_user_key(name, w, i, len(labels))) for i, w in enumerate(labels)):
             raise ValueError(f"{name} has never said {say.text!r} {say.manner}".rstrip())
         take = rng.choice(takes) if takes else None
         segments, words, at = [], [], 0
         for index, label in enumerate(labels):
-            alone = self.words.get(_user_key(name, label, 0, 1)) if len(labels) > 1 and rng.random() < _ALONE else None
-            if alone:
-                take = rng.choice(alone)
-                own, first, stop = take.words[0], 0, take.frames
-                if index + 1 < len(labels):
-                    stop = min(stop, take.last + 1 + rng.randint(0, TAIL))
-            else:
-                goes_on = take is not None and index < len(take.words) and keys[index] == _user_key_in(take, index)
-                if not goes_on or (index and _near_edge(take, index) and rng.random() < _SWITCH):
-                    take = rng.choice(self.words[keys[index]])
-                own, first = take.words[index], 0 if index == 0 else _nearest_frame(take, index)
-                stop = _nearest_frame(take, index + 1) if index + 1 < len(take.words) else take.frames
+            take, own, first, stop = self._word(rng, name, labels, index, take)
             shift = (at - first) * SECONDS
             start = max(0.0, own.start + shift)
             if words:  # a splice at a frame's edge may cut off a word's end
@@ -149,6 +137,25 @@ class Takes:
             segments.append(Segment(take, first, max(first + 1, stop)))
             at += segments[-1].stop - first
         return segments, words
+
+    def _word(
+        self, rng: random.Random, name: str, labels: list[str], index: int, take: Take | None
+    ) -> tuple[Take, Span, int, int]:
+        """Which take says word `index` of a sentence after `take`; its word, and its frames from the first to the stop."""
+        length = len(labels)
+        alone = self.words.get(_user_key(name, labels[index], 0, 1)) if length > 1 and rng.random() < _ALONE else None
+        if alone:
+            take = rng.choice(alone)
+            stop = take.frames
+            if index + 1 < length:
+                stop = min(stop, take.last + 1 + rng.randint(0, TAIL))
+            return take, take.words[0], 0, stop
+        key = _user_key(name, labels[index], index, length)
+        goes_on = take is not None and index < len(take.words) and key == _user_key_in(take, index)
+        if not goes_on or (index and _near_edge(take, index) and rng.random() < _SWITCH):
+            take = rng.choice(self.words[key])
+        stop = _nearest_frame(take, index + 1) if index + 1 < len(take.words) else take.frames
+        return take, take.words[index], 0 if index == 0 else _nearest_frame(take, index), stop
 
     def can_ask(self, name: str, exchange: Exchange) -> bool:
         """Whether the user has said all of it; with `splice`, its words, which can be put together, are enough."""
