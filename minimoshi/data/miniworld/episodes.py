@@ -141,7 +141,7 @@ class Takes:
     def _word(
         self, rng: random.Random, name: str, labels: list[str], index: int, take: Take | None
     ) -> tuple[Take, Span, int, int]:
-        """Which take says word `index` of a sentence after `take`; its word, and its frames from the first to the stop."""
+        """Which take says word `index` of a sentence after `take`; its word, and its first frame and the stop."""
         length = len(labels)
         alone = self.words.get(_user_key(name, labels[index], 0, 1)) if length > 1 and rng.random() < _ALONE else None
         if alone:
