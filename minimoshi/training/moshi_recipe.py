@@ -81,7 +81,7 @@ class MoshiRecipe(Recipe):
 
 
 MoshiRecipe.RECIPES = {
-    "tiny": dict(remembering=0.5, frames=480, batch=2, user_shallow=0.25),
+    "tiny": dict(remembering=0.5, frames=480, batch=2, user_shallow=0.25, ease=2000),
     "paper": dict(semantic_weight=100.0, pad_weight=0.5, text=1.0, hearing=0.0),
     # meant to `start` from a dialogue model's generator: 250 steps from there hear more than 1,500 from nothing
     "transcriber": dict(
