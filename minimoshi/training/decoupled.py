@@ -38,8 +38,8 @@ class DecoupledRecipe(Config):
     semantic_late: int = 2  # columns of 20 ms that Whisper's features lag behind the frame
     phone_steps: int = 2000
     teacher_frames: int = 100_000  # for principal components and codebooks
-    encoder_steps: int = 8000
-    decoder_steps: int = 7000
+    encoder_steps: int = 6000
+    decoder_steps: int = 4500
     batch: int = 2
     frames: int = 50  # of each crop
     lr: float = 2e-3  # AdamW
