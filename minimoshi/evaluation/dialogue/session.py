@@ -89,7 +89,7 @@ def hold(
     """One session through all of `sound`, float [S]; right is the same words in the model's own text, in time."""
     session, size = model.session(seed), model.codec.frame_size
     text, spent = [], []
-    for pcm in tqdm(sound.split(size), unit="frame", disable=not progress):
+    for pcm in tqdm(sound.split(size), unit="frame", mininterval=1, disable=not progress):
         began = time.perf_counter()
         text.append(session.step(pcm).text)
         spent.append(time.perf_counter() - began)
