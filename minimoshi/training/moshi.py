@@ -110,6 +110,7 @@ class MoshiTraining:
         lines: Callable[[random.Random], list[int]] | None = None,
     ):
         self.recipe, self.source, self.lines, self.device = recipe, source, lines, torch.device(device)
+        self.hard = 1.0  # share of what the recipe hides, disturbs and asks to be remembered: `step` lets it grow
         torch.manual_seed(recipe.seed)
         self.generator = (generator or first_generator(recipe)).train().to(device)
         # for training only: z [B, T, D] -> logits [B, T, W + 1] of the user's word that has just ended, 0 for none
@@ -142,13 +143,13 @@ class MoshiTraining:
     def step(self, step: int) -> dict[str, float]:
         """Make one step; returns its losses."""
         rng, generator = step_seed(self.recipe.seed, step)
+        self.hard = min(1.0, (step + 1) / (self.recipe.ease + 1))
         chance = random.Random(int(rng.integers(2**63)))
         if self.recipe.text_only and chance.random() < self.recipe.text_only:
             losses, optimiser = self.text_losses(chance), self.text_optimiser
         else:
             batch = collect([self.source(chance, self.recipe.frames) for _ in range(self.recipe.batch)])
-            hard = min(1.0, (step + 1) / (self.recipe.ease + 1))
-            losses, optimiser = self.losses(batch, generator, hard), self.optimiser
+            losses, optimiser = self.losses(batch, generator), self.optimiser
         total = losses.pop("total")
         optimiser.zero_grad()
         total.backward()
@@ -161,19 +162,16 @@ class MoshiTraining:
             self.average.update_parameters(self.generator)
         return {name: float(value) for name, value in losses.items()}
 
-    def losses(self, batch: Batch, generator: torch.Generator | None, hard: float = 1.0) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
         """All losses of a batch. With a torch generator something is hidden and frames are drawn, as in training;
-        without, everything is shown and every frame in which Moshi speaks is asked.
-
-        hard: share of what the recipe hides, disturbs, and asks to be remembered.
-        """
+        without, everything is shown and every frame in which Moshi speaks is asked."""
         recipe, model = self.recipe, self.generator
         codes, heard, speaking = (x.to(self.device) for x in (batch.codes, batch.heard, batch.speaking))
         if generator is not None:
             codes = self._moved_text(codes, generator)
         inputs, targets = model.shifted(codes)
         if generator is not None:
-            inputs = self._disturbed(inputs, generator, hard)
+            inputs = self._disturbed(inputs, generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             z = self.context(inputs)
             found = self._text_loss(model.text_model.head(z), targets[:, 0])
@@ -183,7 +181,7 @@ class MoshiTraining:
         asked = [name for name in ("text", "hearing", "remembering", "audio") if name in found]
         weights = {name: getattr(recipe, name) for name in asked}
         if recipe.remembering:
-            weights["remembering"] *= hard
+            weights["remembering"] *= self.hard
         found["total"] = sum(weight * found[name] for name, weight in weights.items())
         return {name: value if name == "total" else value.detach() for name, value in found.items()}
 
@@ -258,9 +256,9 @@ class MoshiTraining:
                 row[0] = moved
         return codes
 
-    def _disturbed(self, inputs: Tensor, generator: torch.Generator, hard: float = 1.0) -> Tensor:
+    def _disturbed(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
         """Some of its own past hidden, sound and text; some of the user's codes replaced. All shares times `hard`."""
-        recipe, config = self.recipe, self.generator.config
+        recipe, config, hard = self.recipe, self.generator.config, self.hard
         inputs, dep_q = inputs.clone(), config.dep_q
         if dep_q:
             chance = torch.rand((len(inputs), 1, inputs.shape[2]), generator=generator).to(inputs.device)

@@ -116,9 +116,10 @@ def test_hidden_frames_are_hidden_from_the_input_alone():
 def test_a_training_may_begin_with_everything_shown():
     eased = toy(own_drop=1.0, user_noise=0.5, user_drop=0.5, text_drop=0.5, user_shallow=1.0, ease=9, remembering=0.5)
     codes = collect([echo(random.Random(0), FRAMES)]).codes
-    assert torch.equal(eased._disturbed(codes, torch.Generator().manual_seed(0), hard=0.0), codes)
+    eased.hard = 0.0
+    assert torch.equal(eased._disturbed(codes, torch.Generator().manual_seed(0)), codes)
     asked = []
-    eased.losses = lambda batch, generator, hard: asked.append(hard) or {"total": eased.hearing.weight.sum()}
+    eased.losses = lambda batch, generator: asked.append(eased.hard) or {"total": eased.hearing.weight.sum()}
     for step in range(12):
         eased.step(step)
     assert asked[0] == pytest.approx(0.1) and asked[4] == pytest.approx(0.5) and asked[9:] == [1.0, 1.0, 1.0]
