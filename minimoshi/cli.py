@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     from .data import command as data
     from .evaluation import command as report
     from .evaluation.dialogue import command as behaviour
-    from .evaluation.dialogue import session as long_session
+    from .evaluation.dialogue import session_command as long_session
     from .serving import command as serving
     from .training import all_command, helium, moshi_command
     from .training import command as training

@@ -13,7 +13,6 @@ class _Model:
     """Says the answers in its own text at the first frame of their time, until it falls asleep after so many."""
 
     codec = SimpleNamespace(frame_size=1920)
-    tokenizer = object()
 
     def __init__(self, asked, answers: int):
         self.words = {int(one.start * 12.5) + 1: one.expected for one in asked[:answers]}
