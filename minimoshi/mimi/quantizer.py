@@ -55,12 +55,14 @@ class ResidualVectorQuantizer(nn.Module):
         """An input that is projected already, [B, F, d] -> int64 [B, Q, F]."""
         residual, codes = projected, []
         for level in range(self.n_quantizers if levels is None else levels):
-            table = self.centroids[level]
-            # the nearest centroid c maximises x·c - |c|²/2
-            nearest = (residual @ table.T - self.half_square[level]).argmax(-1)
-            residual = residual - table[nearest]
+            nearest = self.scores(residual, level).argmax(-1)
+            residual = residual - self.centroids[level][nearest]
             codes.append(nearest)
         return torch.stack(codes, dim=1)
+
+    def scores(self, residual: Tensor, level: int) -> Tensor:
+        """What a level is to name, [B, F, d] -> [B, F, V]: x·c - |c|²/2, highest for the nearest centroid c."""
+        return residual @ self.centroids[level].T - self.half_square[level]
 
     def lookup(self, codes: Tensor) -> Tensor:
         """int64 [B, Q, F] -> [B, F, d]: the sum of the named centroids of the first Q levels."""

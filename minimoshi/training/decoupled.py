@@ -133,7 +133,7 @@ class DecoupledRun:
             own = projected(codec, wav)
             semantic, acoustic = ((one - target).square().mean() for one, target in zip(own, wanted, strict=True))
             quantizer = codec.quantizer.semantic
-            scores = own[0] @ quantizer.centroids[0].T - quantizer.half_square[0]  # the code taken has the highest
+            scores = quantizer.scores(own[0], 0)
             naming = F.cross_entropy(scores.flatten(0, 1), quantizer.quantize(wanted[0])[:, 0].flatten())
             loss = acoustic + 0.4 * semantic + 0.12 * naming
             return {"loss": loss, "acoustic": acoustic, "semantic": semantic, "naming": naming}

@@ -122,9 +122,9 @@ class Takes:
         if takes and (say.manner or rng.random() >= self.splice):
             take = rng.choice(takes)
             return [_whole(take)], list(take.words)
-        labels = say.text.split()
-        if say.manner or not all(self.words.get(_user_key(name, w, i, len(labels))) for i, w in enumerate(labels)):
+        if not self._has_words(name, say):
             raise ValueError(f"{name} has never said {say.text!r} {say.manner}".rstrip())
+        labels = say.text.split()
         take = rng.choice(takes) if takes else None
         segments, words, at = [], [], 0
         for index, label in enumerate(labels):
@@ -162,11 +162,13 @@ class Takes:
         return all(self._can_say(name, say) for say in (*exchange.user, *filter(None, [exchange.breaks])))
 
     def _can_say(self, name: str, say: Say) -> bool:
-        if say in self.said[name]:
-            return True
+        return say in self.said[name] or (bool(self.splice) and self._has_words(name, say))
+
+    def _has_words(self, name: str, say: Say) -> bool:
+        """Whether it can be put together from the user's words; how somebody sounds cannot."""
         labels = say.text.split()
         keys = (_user_key(name, label, index, len(labels)) for index, label in enumerate(labels))
-        return bool(self.splice) and not say.manner and all(self.words.get(key) for key in keys)
+        return not say.manner and all(self.words.get(key) for key in keys)
 
     def moshi(self, rng: random.Random, text: str) -> tuple[list[Segment], list[Span]]:
         """An answer put together phrase by phrase (see `phrases`), and its words' times from its first frame on."""
