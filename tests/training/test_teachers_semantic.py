@@ -137,6 +137,10 @@ def test_the_phone_network_of_a_decoupled_run_is_a_teacher(tmp_path):
     torch.save({"codec": {}}, tmp_path / "encoder.pt")
     with pytest.raises(ValueError, match="holds no teacher"):
         open_teacher(f"phones:{tmp_path / 'encoder.pt'}")
+    heard = {name: tensor for name, tensor in speech.state_dict().items() if not name.startswith("phone_net.")}
+    torch.save({"teacher": heard}, tmp_path / "teachers.pt")
+    with pytest.raises(ValueError, match="use the teacher 'whisper'"):
+        open_teacher(f"phones:{tmp_path / 'teachers.pt'}")
 
 
 # ---------------------------------------------------------------------------------------------------- whisper

@@ -70,6 +70,8 @@ class PhoneTeacher(Pretrained, nn.Module):
         if not isinstance(content, dict) or "teacher" not in content:
             raise ValueError(f"{path} holds no teacher; expected the teachers.pt of a decoupled run")
         weights = {k: t for k, t in content["teacher"].items() if k.startswith("phone_net.")}
+        if not weights:
+            raise ValueError(f"{path} holds no phone network: its run heard with Whisper; use the teacher 'whisper'")
         teacher = cls(PhoneTeacherConfig(dim=len(weights["phone_net.bottleneck.bias"])))
         teacher.load_state_dict(weights)
         return teacher.eval().requires_grad_(False)
