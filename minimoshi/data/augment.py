@@ -47,7 +47,7 @@ class Augmentation:
         return math.exp(rng.uniform(-self.rate, self.rate)) if rng.random() < self.rate_share else 1.0
 
     def change(self, rng: np.random.Generator, wav: np.ndarray) -> np.ndarray:
-        """Room, microphone, level and noise: float32 [S] -> float32 [S]."""
+        """Microphone and room, whose order makes no difference, then level and noise: float32 [S] -> float32 [S]."""
         if rng.random() < self.colour_share:
             wav = coloured(wav, rng, rng.uniform(*self.colour_db))
         if rng.random() < self.room_share:
