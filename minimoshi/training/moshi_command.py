@@ -69,7 +69,7 @@ def training(options: argparse.Namespace, recipe: MoshiRecipe, takes: Path):
     from .moshi import MoshiTraining, collect
 
     tokenizer = TextTokenizer.from_pretrained(options.tokenizer)
-    bank, grids = Takes(takes, splice=recipe.user_splice), GridMaker(takes, tokenizer)
+    bank, grids = Takes(takes, splice=recipe.user_splice, mixed=recipe.user_mixed), GridMaker(takes, tokenizer)
     heard, read = EpisodeMaker(bank), EpisodeMaker(bank, READ, ("speech", "text"))
 
     def source(rng: random.Random, frames: int):

@@ -335,6 +335,21 @@ def test_some_words_of_a_sentence_were_said_alone(folder):
     assert 5 < alone < 30
 
 
+def test_two_people_share_a_mixed_sentence(folder):
+    rng, say = random.Random(0), Say("what comes after three")
+    alone = Takes(folder, splice=1.0)
+    names = list(alone.users)
+    assert len(names) > 1, "the bank of this test needs two users"
+    for mixed, together in ((0.0, 0), (1.0, 20)):
+        takes = Takes(folder, splice=1.0, mixed=mixed)
+        made = [takes.user(rng, names[0], say) for _ in range(100)]
+        shared = [{s.take.speaker for s in segments} for segments, _ in made]
+        assert sum(len(people) > 1 for people in shared) >= together
+        assert mixed or set().union(*shared) == {names[0]}
+        assert all([w.label for w in words] == say.text.split() for _, words in made)
+        assert all(a.end <= b.start + 1e-6 for _, words in made for a, b in zip(words, words[1:], strict=False))
+
+
 def test_words_that_were_said_make_a_sentence_that_was_not(folder):
     rng, whole, spliced = random.Random(0), Takes(folder), Takes(folder, splice=0.5)
     new = Exchange("x", (), (Say("what comes is the"),), "okay")

@@ -30,6 +30,7 @@ _STOP_AFTER = ((2, 3, 4), (0.4, 0.4, 0.2))  # frames from the end of "stop" to M
 _OKAY = (7, 9)  # frames from there to what it says then, longer than any of its breaths
 _SWITCH = 0.6  # how often a sentence goes on with another take at a word's beginning, where that can be done unheard
 _ALONE = 0.15  # how often a word in a sentence is one that was said alone: people who search for words speak like that
+_RECORDED = 0.5  # the same in a sentence of two people: recordings of single words, one after the other
 _SEAM = 0.025  # seconds by which a word of a user may begin beside the edge of a frame, to be cut there
 _OVERLAP = 0.1  # how often the user speaks a little before Moshi has ended
 # In training, how often nobody says anything for a while, and how long. Who never met a silence takes it for the end.
@@ -91,10 +92,14 @@ class Takes:
 
     splice: how often a user's sentence is put together word by word from several of their takes. A model that hears the
     same few takes over and over learns these by heart instead of the words.
+    mixed: in what share of these somebody else says some of the words, as in a prompt made of recordings. A model
+    that hears one voice per sentence also learns how that voice says the next word.
     """
 
-    def __init__(self, folder: str | Path, users: Sequence[str] | None = None, splice: float = 0.0):
-        self.folder, self.splice = Path(folder), splice
+    def __init__(
+        self, folder: str | Path, users: Sequence[str] | None = None, splice: float = 0.0, mixed: float = 0.0
+    ):
+        self.folder, self.splice, self.mixed = Path(folder), splice, mixed
         self.users: dict[str, User] = {}
         self.said: dict[str, dict[Say, list[Take]]] = {}
         self.phrases: dict[str, list[Take]] = defaultdict(list)  # of Moshi
@@ -126,9 +131,10 @@ class Takes:
             raise ValueError(f"{name} has never said {say.text!r} {say.manner}".rstrip())
         labels = say.text.split()
         take = rng.choice(takes) if takes else None
+        people = [name, *self._somebody_else(rng, say)]
         segments, words, at = [], [], 0
         for index, label in enumerate(labels):
-            take, own, first, stop = self._word(rng, name, labels, index, take)
+            take, own, first, stop = self._word(rng, people, labels, index, take)
             shift = (at - first) * SECONDS
             start = max(0.0, own.start + shift)
             if words:  # a splice at a frame's edge may cut off a word's end
@@ -138,12 +144,20 @@ class Takes:
             at += segments[-1].stop - first
         return segments, words
 
+    def _somebody_else(self, rng: random.Random, say: Say) -> list[str]:
+        """Who also says words of a mixed sentence; nobody in one that is not."""
+        if not self.mixed or rng.random() >= self.mixed:
+            return []
+        other = rng.choice(list(self.users))
+        return [other] if self._has_words(other, say) else []
+
     def _word(
-        self, rng: random.Random, name: str, labels: list[str], index: int, take: Take | None
+        self, rng: random.Random, people: list[str], labels: list[str], index: int, take: Take | None
     ) -> tuple[Take, Span, int, int]:
-        """Which take says word `index` of a sentence after `take`; its word, and its first frame and the stop."""
-        length = len(labels)
-        alone = self.words.get(_user_key(name, labels[index], 0, 1)) if length > 1 and rng.random() < _ALONE else None
+        """Which take, by one of these people, says word `index` after `take`; its word, first frame and stop."""
+        name, length = rng.choice(people), len(labels)
+        share = _ALONE if len(people) == 1 else _RECORDED
+        alone = self.words.get(_user_key(name, labels[index], 0, 1)) if length > 1 and rng.random() < share else None
         if alone:
             take = rng.choice(alone)
             stop = take.frames
@@ -337,4 +351,3 @@ def _cut(placed: Placed, frame: int) -> None:
     end = frame * SECONDS
     placed.words = [Span(w.label, w.start, min(w.end, end)) for w in placed.words if w.start < end - 1e-6]
     placed.last = min(placed.last, frame - 1)
-
