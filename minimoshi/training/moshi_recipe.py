@@ -51,6 +51,7 @@ class MoshiRecipe(Recipe):
     user_shallow: float = 0.0  # how often only the first codebooks of the user are shown, which tell what, not who
     user_splice: float = 0.5  # how often a sentence of the user is put together from several takes
     user_mixed: float = 0.0  # in what share of these somebody else says some of the words
+    user_hesitant: float = 0.0  # in what share of these the next word is late
     text_alone: float = 0.1  # share of the episodes whose sound is hidden: sums kept for text, and told names
     text_mask: float = 0.0  # how often the text of an episode is hidden altogether (paper's pre-training: 0.3)
     text_delay: float = 0.0  # text is moved by up to this many seconds, either way (paper's pre-training: 0.6)
@@ -63,8 +64,8 @@ class MoshiRecipe(Recipe):
         _ = self.model
         self._require(min(self.steps, self.batch, self.frames) >= 1, "steps, batch and frames must be at least 1")
         shares = (
-            "own_drop own_hide text_drop user_noise user_drop user_shallow user_splice user_mixed text_alone text_mask "
-            "hear_moshi depth_active depth_silent text_only decay"
+            "own_drop own_hide text_drop user_noise user_drop user_shallow user_splice user_mixed user_hesitant "
+            "text_alone text_mask hear_moshi depth_active depth_silent text_only decay"
         )
         for name in shares.split():
             self._require(0 <= getattr(self, name) <= 1, f"{name} is a share from 0 to 1, got {getattr(self, name)}")

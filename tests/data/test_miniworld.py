@@ -350,6 +350,25 @@ def test_two_people_share_a_mixed_sentence(folder):
         assert all(a.end <= b.start + 1e-6 for _, words in made for a, b in zip(words, words[1:], strict=False))
 
 
+def test_a_hesitant_user_ends_later_and_is_answered_later(folder):
+    asked = Exchange("x", (), (Say("what comes after three"),), "okay")
+    for hesitant, fewest in ((0.0, 0), (1.0, 15)):
+        maker = EpisodeMaker(Takes(folder, splice=1.0, hesitant=hesitant), SOME)
+        maker.takes.phrases["okay"] = maker.takes.phrases["okay"] or maker.takes.phrases["four"]
+        split = 0
+        for seed in range(20):
+            episode = maker.play(random.Random(seed), [asked], "user-000")
+            said, answer = episode.of("user"), episode.of("moshi")[0]
+            words = [w for placed in said for w in placed.words]
+            assert [w.label for w in words] == asked.user[0].text.split()
+            assert all(a.end <= b.start + 1e-6 for a, b in zip(words, words[1:], strict=False))
+            gap = [b.start - a.stop for a, b in zip(said, said[1:], strict=False)]
+            assert all(0 <= g <= 16 for g in gap) and len(said) <= 2
+            assert answer.start > said[-1].last, "an answer before the question's end"
+            split += len(said) == 2
+        assert fewest <= split <= 20 * (hesitant > 0)
+
+
 def test_words_that_were_said_make_a_sentence_that_was_not(folder):
     rng, whole, spliced = random.Random(0), Takes(folder), Takes(folder, splice=0.5)
     new = Exchange("x", (), (Say("what comes is the"),), "okay")

@@ -31,6 +31,7 @@ _OKAY = (7, 9)  # frames from there to what it says then, longer than any of its
 _SWITCH = 0.6  # how often a sentence goes on with another take at a word's beginning, where that can be done unheard
 _ALONE = 0.15  # how often a word in a sentence is one that was said alone: people who search for words speak like that
 _RECORDED = 0.5  # the same in a sentence of two people: recordings of single words, one after the other
+_HESITATION = (1, 16)  # frames in which somebody looks for the next word
 _SEAM = 0.025  # seconds by which a word of a user may begin beside the edge of a frame, to be cut there
 _OVERLAP = 0.1  # how often the user speaks a little before Moshi has ended
 # In training, how often nobody says anything for a while, and how long. Who never met a silence takes it for the end.
@@ -94,12 +95,18 @@ class Takes:
     same few takes over and over learns these by heart instead of the words.
     mixed: in what share of these somebody else says some of the words, as in a prompt made of recordings. A model
     that hears one voice per sentence also learns how that voice says the next word.
+    hesitant: in what share of these it takes a while until the next word comes, which nobody should take for the end.
     """
 
     def __init__(
-        self, folder: str | Path, users: Sequence[str] | None = None, splice: float = 0.0, mixed: float = 0.0
+        self,
+        folder: str | Path,
+        users: Sequence[str] | None = None,
+        splice: float = 0.0,
+        mixed: float = 0.0,
+        hesitant: float = 0.0,
     ):
-        self.folder, self.splice, self.mixed = Path(folder), splice, mixed
+        self.folder, self.splice, self.mixed, self.hesitant = Path(folder), splice, mixed, hesitant
         self.users: dict[str, User] = {}
         self.said: dict[str, dict[Say, list[Take]]] = {}
         self.phrases: dict[str, list[Take]] = defaultdict(list)  # of Moshi
@@ -143,6 +150,17 @@ class Takes:
             segments.append(Segment(take, first, max(first + 1, stop)))
             at += segments[-1].stop - first
         return segments, words
+
+    def hesitating(
+        self, rng: random.Random, segments: list[Segment], words: list[Span]
+    ) -> list[tuple[int, list[Segment], list[Span]]]:
+        """What `user` gave, in one piece or, now and then, in two: frames of silence before each, segments, words."""
+        if len(segments) < 2 or not self.hesitant or rng.random() >= self.hesitant:
+            return [(0, segments, words)]
+        cut = rng.randrange(1, len(segments))
+        begun = sum(s.stop - s.first for s in segments[:cut]) * SECONDS
+        rest = [Span(w.label, max(0.0, w.start - begun), max(0.0, w.end - begun)) for w in words[cut:]]
+        return [(0, segments[:cut], words[:cut]), (rng.randint(*_HESITATION), segments[cut:], rest)]
 
     def _somebody_else(self, rng: random.Random, say: Say) -> list[str]:
         """Who also says words of a mixed sentence; nobody in one that is not."""
@@ -296,8 +314,9 @@ class EpisodeMaker:
                 silence = rng.randint(8, 19) if number > 1 else rng.randint(3, 8)
                 pauses.append((at, at + silence - 1))
                 at += silence
-            placed = self._place(episode, "user", at, *self.takes.user(rng, name, say))
-            at = placed.last + 1
+            for silence, *said in self.takes.hesitating(rng, *self.takes.user(rng, name, say)):
+                placed = self._place(episode, "user", at + silence, *said)
+                at = placed.last + 1
         return Mark(exchange, placed.last, start, (0, 0), pauses=pauses[1:]), placed
 
     def _answer(self, rng: random.Random, episode: Episode, text: str, at: int) -> Placed:
