@@ -15,6 +15,8 @@ from .config import SAMPLE_RATE
 
 def check_mono(wav: Tensor) -> None:
     """ValueError unless `wav` is a recording to listen to: float [S], not empty, finite."""
+    if not isinstance(wav, Tensor):
+        raise ValueError(f"expected clean mono sound as a tensor, got {type(wav).__name__}: use torch.as_tensor(wav)")
     if wav.dim() != 1 or not wav.is_floating_point() or not len(wav):
         broken = ""
     elif torch.isfinite(wav).all():

@@ -30,7 +30,8 @@ from minimoshi.data.voices import SAMPLE_RATE, Span, Speech
 from minimoshi.moshi.grid import ZERO_TOKEN, text_row
 
 SOME = {"sum": 0.3, "count": 0.1, "stop": 0.2, "murmur": 0.2, "repeat": 0.2}
-ASKED = [s for s in skills.user_says() if not s.text.startswith("what is")] + [Say("what is one plus two")]
+ASKED = [s for s in skills.user_says() if not s.text.startswith("what is")]
+ASKED += [Say("what is one plus two"), Say("what comes after")]
 ANSWERS = [("sum", "one plus two is three"), ("stop", "okay")] + [
     ("count", " ".join(skills.NUMBERS[1 : n + 1])) for n in skills.COUNTS
 ]
@@ -369,6 +370,21 @@ def test_a_hesitant_user_ends_later_and_is_answered_later(folder):
         assert fewest <= split <= 20 * (hesitant > 0)
 
 
+def test_some_sentences_begin_with_words_that_were_said_alone(folder):
+    rng, say = random.Random(0), Say("what comes after three")
+    for splice, fewest, most in ((0.0, 0, 0), (1.0, 15, 50)):
+        takes, begun = Takes(folder, splice=splice), 0
+        for _ in range(100):
+            segments, words = takes.user(rng, "user-000", say)
+            if segments[0].take.text == "what comes after":
+                begun += 1
+                assert {s.take.text for s in segments[:3]} == {"what comes after"} and len(segments) == 4
+                assert all(a.stop == b.first for a, b in zip(segments[:2], segments[1:3], strict=True))
+            assert [w.label for w in words] == say.text.split()
+            assert all(a.end <= b.start + 1e-6 for a, b in zip(words, words[1:], strict=False))
+        assert fewest <= begun <= most
+
+
 def test_words_that_were_said_make_a_sentence_that_was_not(folder):
     rng, whole, spliced = random.Random(0), Takes(folder), Takes(folder, splice=0.5)
     new = Exchange("x", (), (Say("what comes is the"),), "okay")
@@ -387,7 +403,7 @@ def test_words_that_were_said_make_a_sentence_that_was_not(folder):
 def test_users_of_training_differ_in_what_they_say():
     says = [bank.some_says(random.Random(n)) for n in range(40)]
     assert all({Say("stop"), Say("seven"), Say("my name is anna"), Say("what is my name")} <= set(s) for s in says)
-    assert {s for said in says for s in said} == set(skills.user_says())
+    assert {s for said in says for s in said} == {*skills.user_says(), *map(Say, skills.BEGINNINGS)}
     assert 40 < sum(map(len, says)) / len(says) < 90
 
 

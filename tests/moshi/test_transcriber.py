@@ -119,7 +119,7 @@ def test_sound_of_any_length_gives_words_within_it(tokenizer):
         words = transcriber(torch.randn(samples) * 0.1)
         assert all(word.start < samples / 24_000 for word in words)
     broken = torch.tensor([float("nan")])
-    for wrong in (torch.zeros(2, 1920), torch.zeros(0), torch.zeros(10, dtype=torch.int64), broken):
+    for wrong in (torch.zeros(2, 1920), torch.zeros(0), torch.zeros(10, dtype=torch.int64), broken, [0.1] * 1920):
         with pytest.raises(ValueError, match="clean mono sound"):
             transcriber(wrong)
 

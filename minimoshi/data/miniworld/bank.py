@@ -29,7 +29,7 @@ from ..augment import coloured, in_room, room_response
 from ..cast import refuse_held_out_voice
 from ..corpus import LOUDNESS, low_pass, random_speaker
 from ..voices import Span, Speech, open_voice
-from .skills import MANNERS, SPLITS, Say, moshi_says, phrases, user_says
+from .skills import BEGINNINGS, MANNERS, SPLITS, Say, moshi_says, phrases, user_says
 
 FRAME = 1920  # samples
 MOSHI = "moshi"
@@ -266,7 +266,7 @@ def _clearest(rng: random.Random, phrase: str, takes: int, clear: Clear) -> list
 
 
 def some_says(rng: random.Random) -> list[Say]:
-    """What one of many users of training says: all short things, a part of the questions, few of the sums."""
+    """What one of many users of training says: all short things, some questions and beginnings, few of the sums."""
     shares = {"sum": 0.12, "short": 1.0, "other": 0.4}
     found = []
     for say in user_says():
@@ -276,7 +276,7 @@ def some_says(rng: random.Random) -> list[Say]:
         kind = "sum" if sums else "short" if short else "other"
         if rng.random() < shares[kind]:
             found.append(say)
-    return found
+    return found + [Say(text) for text in BEGINNINGS if rng.random() < 0.5]
 
 
 def record_bank(folder: str | Path, users: int, seed: int = 0, clear: Clear | None = None) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from ...config import SAMPLE_RATE
 from ..voices import Span
 from .bank import FRAME, MOSHI, TAIL, Take, User, read_takes, speakers
-from .skills import SKILLS, Exchange, Say, Split, phrases, script
+from .skills import BEGINNINGS, SKILLS, Exchange, Say, Split, phrases, script
 
 SECONDS = FRAME / SAMPLE_RATE  # of a frame
 _GAPS = ((2, 3, 4), (0.5, 0.35, 0.15))  # frames from the user's last sound to Moshi's first
@@ -30,6 +30,7 @@ _STOP_AFTER = ((2, 3, 4), (0.4, 0.4, 0.2))  # frames from the end of "stop" to M
 _OKAY = (7, 9)  # frames from there to what it says then, longer than any of its breaths
 _SWITCH = 0.6  # how often a sentence goes on with another take at a word's beginning, where that can be done unheard
 _ALONE = 0.15  # how often a word in a sentence is one that was said alone: people who search for words speak like that
+_BEGUN = 0.3  # how often a sentence put together begins with words that were said as if they were all of it
 _RECORDED = 0.5  # the same in a sentence of two people: recordings of single words, one after the other
 _HESITATION = (1, 16)  # frames in which somebody looks for the next word
 _SEAM = 0.025  # seconds by which a word of a user may begin beside the edge of a frame, to be cut there
@@ -139,9 +140,13 @@ class Takes:
         labels = say.text.split()
         take = rng.choice(takes) if takes else None
         people = [name, *self._somebody_else(rng, say)]
+        beginning = self._beginning(rng, people, say)
         segments, words, at = [], [], 0
         for index, label in enumerate(labels):
-            take, own, first, stop = self._word(rng, people, labels, index, take)
+            if beginning and index < len(beginning.words):
+                take, own, first, stop = self._alone(rng, beginning, index)
+            else:
+                take, own, first, stop = self._word(rng, people, labels, index, take)
             shift = (at - first) * SECONDS
             start = max(0.0, own.start + shift)
             if words:  # a splice at a frame's edge may cut off a word's end
@@ -169,6 +174,24 @@ class Takes:
         other = rng.choice(list(self.users))
         return [other] if self._has_words(other, say) else []
 
+    def _beginning(self, rng: random.Random, people: list[str], say: Say) -> Take | None:
+        """Now and then, how one of them says the first words of a sentence by themselves."""
+        if rng.random() >= _BEGUN:
+            return None
+        said = self.said[rng.choice(people)]
+        some = [text for text in BEGINNINGS if f"{say.text} ".startswith(f"{text} ") and text != say.text]
+        found = [take for text in some for take in said.get(Say(text), ())]
+        return rng.choice(found) if found else None
+
+    @staticmethod
+    def _alone(rng: random.Random, take: Take, index: int) -> tuple[Take, Span, int, int]:
+        """Word `index` of a take, with a little of the silence after it if it is the last; as from `_word`."""
+        if index + 1 < len(take.words):
+            stop = _nearest_frame(take, index + 1)
+        else:
+            stop = min(take.frames, take.last + 1 + rng.randint(0, TAIL))
+        return take, take.words[index], _nearest_frame(take, index) if index else 0, stop
+
     def _word(
         self, rng: random.Random, people: list[str], labels: list[str], index: int, take: Take | None
     ) -> tuple[Take, Span, int, int]:
@@ -177,11 +200,8 @@ class Takes:
         share = _ALONE if len(people) == 1 else _RECORDED
         alone = self.words.get(_user_key(name, labels[index], 0, 1)) if length > 1 and rng.random() < share else None
         if alone:
-            take = rng.choice(alone)
-            stop = take.frames
-            if index + 1 < length:
-                stop = min(stop, take.last + 1 + rng.randint(0, TAIL))
-            return take, take.words[0], 0, stop
+            found = self._alone(rng, rng.choice(alone), 0)
+            return found if index + 1 < length else (*found[:3], found[0].frames)
         key = _user_key(name, labels[index], index, length)
         goes_on = take is not None and index < len(take.words) and key == _user_key_in(take, index)
         if not goes_on or (index and _near_edge(take, index) and rng.random() < _SWITCH):
@@ -314,8 +334,8 @@ class EpisodeMaker:
                 silence = rng.randint(8, 19) if number > 1 else rng.randint(3, 8)
                 pauses.append((at, at + silence - 1))
                 at += silence
-            for silence, *said in self.takes.hesitating(rng, *self.takes.user(rng, name, say)):
-                placed = self._place(episode, "user", at + silence, *said)
+            for gap, *said in self.takes.hesitating(rng, *self.takes.user(rng, name, say)):
+                placed = self._place(episode, "user", at + gap, *said)
                 at = placed.last + 1
         return Mark(exchange, placed.last, start, (0, 0), pauses=pauses[1:]), placed
 

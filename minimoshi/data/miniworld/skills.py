@@ -57,6 +57,18 @@ SKILLS: dict[str, float] = {
 SHOWN = (("sum", "three", "plus", "four"), ("sum", "nine", "minus", "five"), ("sum", "two", "plus", "two"))
 HASHED = ("sum", "repeat")  # skills of many combinations, made of words that are all heard elsewhere
 BREAKING = ("stop", "question", "murmur")  # the user speaks while Moshi counts
+# What users also say as if it were a whole sentence: so sounds who searches for the rest, or plays it from a tape.
+BEGINNINGS = (
+    "what is",
+    "what comes before",
+    "what comes after",
+    "what is the opposite of",
+    "what colour is the",
+    "my name is",
+    "count to",
+    "plus",
+    "minus",
+)
 
 
 @dataclass(frozen=True)
