@@ -26,6 +26,7 @@ DEFINITIONS = f"""\
 - **Codec 2** at {baselines.CODEC2_BITS} bit/s (8 kHz), **Opus** at {baselines.OPUS_BITS} bit/s: same clips, same run.
 - **Usage**: perplexity of a level's codes over its size. **Comes back**: share of codes that are the same when the
   decoded sound is encoded again, also after a shift of 40 ms.
+- **Late**: phones are those heard so long before a frame; of 0, 40 and 80 ms, that after which level 1 names them best.
 - **Phone**, **speaker**: how often the commonest phone (speaker) of a token, counted on four fifths of the clips, is
   right on the rest; frames of speech only; in brackets, saying the commonest always. **ABX**: errors in telling whether
   a frame holds the same phone as another frame of that voice, on the latent of the first codebooks; .5 is guessing.
@@ -195,7 +196,7 @@ def _tokens(card: dict[str, Any]) -> str:
         columns += [[number(p, 3) for p in probes[key]] for key in ("phone", "speaker", "abx")]
         text += (
             f" Probes on {probes['frames']} of them, {probes['clips']} clips of {len(probes['speakers'])} speakers "
-            "whose phones are known."
+            f"whose phones are known, {1000 * probes['late']:.0f} ms late."
         )
     if other := card.get("against"):
         head += [f"phone, {other['codec']}", f"ABX, {other['codec']}"]

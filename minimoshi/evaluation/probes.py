@@ -16,9 +16,9 @@ FOLDS = 5
 _SILENCE = PHONES.index(SILENCE)
 
 
-def phone_labels(phones: list, frames: int) -> np.ndarray:
-    """int64 [F]: the phone of each frame; -100 in silence and where nothing is known."""
-    labels = frame_labels(phones, 0.0, 1.0, frames)
+def phone_labels(phones: list, frames: int, late: float = 0.0) -> np.ndarray:
+    """int64 [F]: the phone `late` seconds before each frame; -100 in silence and where nothing is known."""
+    labels = frame_labels(phones, -late, 1.0, frames)
     return np.where(labels == _SILENCE, -100, labels)
 
 

@@ -16,6 +16,9 @@ from .clips import Clip
 from .codec import latents, tokens
 from .probes import FOLDS, abx, phone_labels, table_probe
 
+# Seconds after which a codec may name a phone: one that waits a little knows better which it was.
+LATE = (0.0, 0.04, 0.08)
+
 
 def read_tokens(codec: MimiAudioCodec, clips: Sequence[Clip]) -> list[Tensor]:
     """The codes int64 [Q, F] of every clip."""
@@ -40,15 +43,21 @@ def probe_tokens(codec: MimiAudioCodec, codes: Sequence[Tensor], rows: Sequence[
 def phone_probe(codec: MimiAudioCodec, clips: Sequence[Clip], codes: Sequence[Tensor]) -> dict[str, Any]:
     """What each level knows of phone and speaker, and ABX by number of codebooks, on the clips with phone times.
 
+    Phones are those that were heard `late` seconds before, for that one of LATE after which level 1 names them best.
     {} when fewer than five clips have them.
     """
     known = [i for i, clip in enumerate(clips) if clip.phones]
     if len(known) < FOLDS:
         return {}
     clips, codes = [clips[i] for i in known], [codes[i].numpy() for i in known]
-    labels = [phone_labels(clip.phones, level.shape[1]) for clip, level in zip(clips, codes, strict=True)]
-    speakers = sorted({clip.speaker for clip in clips})
     size, levels = codec.config.codebook_size, range(codec.n_quantizers)
+
+    def named(late: float) -> tuple[list[np.ndarray], float]:
+        labels = [phone_labels(clip.phones, code.shape[1], late) for clip, code in zip(clips, codes, strict=True)]
+        return labels, table_probe([code[0] for code in codes], labels, size)["accuracy"]
+
+    late, (labels, _) = max(((late, named(late)) for late in LATE), key=lambda found: found[1][1])
+    speakers = sorted({clip.speaker for clip in clips})
     voices = [
         np.where(wanted >= 0, speakers.index(clip.speaker), -100) for clip, wanted in zip(clips, labels, strict=True)
     ]
@@ -56,6 +65,7 @@ def phone_probe(codec: MimiAudioCodec, clips: Sequence[Clip], codes: Sequence[Te
     speaker = [table_probe([c[level] for c in codes], voices, size) for level in levels]
     vectors = [latents(codec, torch.from_numpy(c)).numpy() for c in codes]
     return {
+        "late": late,
         "clips": len(clips),
         "frames": int(sum((wanted >= 0).sum() for wanted in labels)),
         "speakers": speakers,

@@ -3,11 +3,14 @@
 import argparse
 import json
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import soundfile
 import torch
 
+from minimoshi.data.voices.phones import PHONES, SILENCE
 from minimoshi.evaluation import report, systems, tokens
 from minimoshi.evaluation.clips import GROUPS
 from minimoshi.mimi import MimiAudioCodec
@@ -151,3 +154,18 @@ def test_speech_without_phone_times_has_no_probes(codec, test_set, made):
     clips = [clip for clip in report.load_clips(test_set) if clip.group == "human"]
     model = MimiAudioCodec.from_pretrained(codec).eval()
     assert tokens.phone_probe(model, clips, tokens.read_tokens(model, clips)) == {}
+
+
+def test_a_codec_that_names_phones_late_is_asked_late(monkeypatch):
+    rng, size, names = np.random.default_rng(0), 8, [phone for phone in PHONES if phone != SILENCE]
+    clips, codes = [], []
+    for n in range(10):
+        frames = rng.integers(1, size, 40)
+        phones = [[names[p], 0.08 * i, 0.08 * (i + 1)] for i, p in enumerate(frames)]
+        clips.append(SimpleNamespace(phones=phones, speaker=str(n % 2)))
+        codes.append(torch.from_numpy(np.stack([np.roll(frames, 1), rng.integers(0, size, 40)])))
+    codec = SimpleNamespace(config=SimpleNamespace(codebook_size=size), n_quantizers=2)
+    monkeypatch.setattr(tokens, "latents", lambda codec, code: torch.nn.functional.one_hot(code, size).float())
+    found = tokens.phone_probe(codec, clips, codes)
+    assert found["late"] == 0.08 and found["phone"][0] > 0.95 > 0.4 > found["phone"][1]
+    assert found["abx"][0] < 0.05 < 0.4 < found["abx"][1]
