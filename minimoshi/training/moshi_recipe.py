@@ -86,10 +86,13 @@ class MoshiRecipe(Recipe):
 
 
 MoshiRecipe.RECIPES = {
-    "tiny": dict(remembering=0.5, frames=480, batch=2, user_shallow=0.25, ease=2000),
+    "tiny": dict(
+        remembering=0.5, frames=480, batch=2, user_shallow=0.25, user_mixed=0.5, user_hesitant=0.35, ease=2000
+    ),
     "paper": dict(semantic_weight=100.0, pad_weight=0.5, text=1.0, hearing=0.0),
     # meant to `start` from a dialogue model's generator: 250 steps from there hear more than 1,500 from nothing
     "transcriber": dict(
-        text_behind=6, text_drop=0.5, audio=0.0, hearing=0.0, text_alone=0.0, hear_moshi=0.25, lr=2e-3, steps=4000
+        text_behind=6, text_drop=0.5, audio=0.0, hearing=0.0, text_alone=0.0, hear_moshi=0.25, user_mixed=0.4,
+        user_hesitant=0.3, lr=2e-3, steps=4000
     ),
 }
