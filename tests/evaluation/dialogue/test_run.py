@@ -74,6 +74,11 @@ def test_what_was_generated_is_kept(world, model, tmp_path, monkeypatch):
     weight.flatten()[0] += 1
     assert fingerprint(model) != before
     weight.flatten()[0] -= 1
+    assert fingerprint(model) == before
+    narrow = model.config.replace(helium=model.config.helium.replace(context=5))
+    other = FullDuplexDialogueModel(narrow, codec=model.codec, tokenizer=model.tokenizer)
+    other.load_state_dict(model.state_dict())
+    assert fingerprint(other) != before, "the same weights with another window are another model"
 
 
 def test_text_tokens_become_timed_words(tokenizer):
