@@ -41,7 +41,7 @@ from .run import Runner, with_tiny_codec
 from .summary import summarise
 
 WORLD = {"greeting": 0.15, "colour": 0.3, "opposite": 0.3, "stop": 0.25}  # few answers: short runs get somewhere
-RECIPE = dict(preset="tiny", batch=4, frames=120, text_alone=0.0, remembering=0.5)
+RECIPE = dict(preset="tiny", batch=4, frames=120, text_alone=0.0, remembering=0.5, ease=1000)
 HELD_OUT_USERS = 8  # the last of the bank
 SAMPLING = dict(temperature=0.6, text_temperature=0.0)
 _CHECKED = 8  # batches of held-out episodes for the losses
