@@ -52,11 +52,11 @@ def phone_probe(codec: MimiAudioCodec, clips: Sequence[Clip], codes: Sequence[Te
     clips, codes = [clips[i] for i in known], [codes[i].numpy() for i in known]
     size, levels = codec.config.codebook_size, range(codec.n_quantizers)
 
-    def named(late: float) -> tuple[list[np.ndarray], float]:
-        labels = [phone_labels(clip.phones, code.shape[1], late) for clip, code in zip(clips, codes, strict=True)]
-        return labels, table_probe([code[0] for code in codes], labels, size)["accuracy"]
+    def heard(late: float) -> list[np.ndarray]:
+        return [phone_labels(clip.phones, code.shape[1], late) for clip, code in zip(clips, codes, strict=True)]
 
-    late, (labels, _) = max(((late, named(late)) for late in LATE), key=lambda found: found[1][1])
+    late = max(LATE, key=lambda late: table_probe([code[0] for code in codes], heard(late), size)["accuracy"])
+    labels = heard(late)
     speakers = sorted({clip.speaker for clip in clips})
     voices = [
         np.where(wanted >= 0, speakers.index(clip.speaker), -100) for clip, wanted in zip(clips, labels, strict=True)

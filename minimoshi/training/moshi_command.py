@@ -69,7 +69,8 @@ def training(options: argparse.Namespace, recipe: MoshiRecipe, takes: Path):
     from .moshi import MoshiTraining, collect
 
     tokenizer = TextTokenizer.from_pretrained(options.tokenizer)
-    bank = Takes(takes, None, recipe.user_splice, recipe.user_mixed, recipe.user_hesitant)
+    shares = dict(splice=recipe.user_splice, mixed=recipe.user_mixed, hesitant=recipe.user_hesitant)
+    bank = Takes(takes, **shares)
     grids = GridMaker(takes, tokenizer)
     heard, read = EpisodeMaker(bank), EpisodeMaker(bank, READ, ("speech", "text"))
 

@@ -30,8 +30,8 @@ _STOP_AFTER = ((2, 3, 4), (0.4, 0.4, 0.2))  # frames from the end of "stop" to M
 _OKAY = (7, 9)  # frames from there to what it says then, longer than any of its breaths
 _SWITCH = 0.6  # how often a sentence goes on with another take at a word's beginning, where that can be done unheard
 _ALONE = 0.15  # how often a word in a sentence is one that was said alone: people who search for words speak like that
-_BEGUN = 0.3  # how often a sentence put together begins with words that were said as if they were all of it
 _RECORDED = 0.75  # the same in a sentence of two people: recordings of single words, one after the other
+_BEGUN = 0.3  # how often a sentence put together begins with words that were said as if they were all of it
 _HESITATION = (1, 16)  # frames in which somebody looks for the next word
 _SEAM = 0.025  # seconds by which a word of a user may begin beside the edge of a frame, to be cut there
 _OVERLAP = 0.1  # how often the user speaks a little before Moshi has ended
@@ -144,9 +144,12 @@ class Takes:
         segments, words, at = [], [], 0
         for index, label in enumerate(labels):
             if beginning and index < len(beginning.words):
-                take, own, first, stop = self._alone(rng, beginning, index)
+                take, place = beginning, index
             else:
-                take, own, first, stop = self._word(rng, people, labels, index, take)
+                take, place = self._word(rng, people, labels, index, take)
+            own, (first, stop) = take.words[place], _edges(take, place)
+            if place + 1 == len(take.words) and index + 1 < len(labels):  # said as the last one: some silence stays
+                stop = min(stop, take.last + 1 + rng.randint(0, TAIL))
             shift = (at - first) * SECONDS
             start = max(0.0, own.start + shift)
             if words:  # a splice at a frame's edge may cut off a word's end
@@ -160,7 +163,7 @@ class Takes:
         self, rng: random.Random, segments: list[Segment], words: list[Span]
     ) -> list[tuple[int, list[Segment], list[Span]]]:
         """What `user` gave, in one piece or, now and then, in two: frames of silence before each, segments, words."""
-        if len(segments) < 2 or not self.hesitant or rng.random() >= self.hesitant:
+        if len(segments) < 2 or rng.random() >= self.hesitant:
             return [(0, segments, words)]
         cut = rng.randrange(1, len(segments))
         begun = sum(s.stop - s.first for s in segments[:cut]) * SECONDS
@@ -169,7 +172,7 @@ class Takes:
 
     def _somebody_else(self, rng: random.Random, say: Say) -> list[str]:
         """Who also says words of a mixed sentence; nobody in one that is not."""
-        if not self.mixed or rng.random() >= self.mixed:
+        if rng.random() >= self.mixed:
             return []
         other = rng.choice(list(self.users))
         return [other] if self._has_words(other, say) else []
@@ -179,35 +182,24 @@ class Takes:
         if rng.random() >= _BEGUN:
             return None
         said = self.said[rng.choice(people)]
-        some = [text for text in BEGINNINGS if f"{say.text} ".startswith(f"{text} ") and text != say.text]
+        some = [text for text in BEGINNINGS if say.text.startswith(f"{text} ")]
         found = [take for text in some for take in said.get(Say(text), ())]
         return rng.choice(found) if found else None
 
-    @staticmethod
-    def _alone(rng: random.Random, take: Take, index: int) -> tuple[Take, Span, int, int]:
-        """Word `index` of a take, with a little of the silence after it if it is the last; as from `_word`."""
-        if index + 1 < len(take.words):
-            stop = _nearest_frame(take, index + 1)
-        else:
-            stop = min(take.frames, take.last + 1 + rng.randint(0, TAIL))
-        return take, take.words[index], _nearest_frame(take, index) if index else 0, stop
-
     def _word(
         self, rng: random.Random, people: list[str], labels: list[str], index: int, take: Take | None
-    ) -> tuple[Take, Span, int, int]:
-        """Which take, by one of these people, says word `index` after `take`; its word, first frame and stop."""
+    ) -> tuple[Take, int]:
+        """Which take, by one of these people, says word `index` of a sentence after `take`, and as its which word."""
         name, length = rng.choice(people), len(labels)
         share = _ALONE if len(people) == 1 else _RECORDED
         alone = self.words.get(_user_key(name, labels[index], 0, 1)) if length > 1 and rng.random() < share else None
         if alone:
-            found = self._alone(rng, rng.choice(alone), 0)
-            return found if index + 1 < length else (*found[:3], found[0].frames)
+            return rng.choice(alone), 0
         key = _user_key(name, labels[index], index, length)
         goes_on = take is not None and index < len(take.words) and key == _user_key_in(take, index)
         if not goes_on or (index and _near_edge(take, index) and rng.random() < _SWITCH):
             take = rng.choice(self.words[key])
-        stop = _nearest_frame(take, index + 1) if index + 1 < len(take.words) else take.frames
-        return take, take.words[index], 0 if index == 0 else _nearest_frame(take, index), stop
+        return take, index
 
     def can_ask(self, name: str, exchange: Exchange) -> bool:
         """Whether the user has said all of it; with `splice`, its words, which can be put together, are enough."""
@@ -244,6 +236,12 @@ class Takes:
 def _nearest_frame(take: Take, index: int) -> int:
     """The frame at whose edge, more or less, a word begins."""
     return round(take.words[index].start / SECONDS)
+
+
+def _edges(take: Take, index: int) -> tuple[int, int]:
+    """The first frame of word `index` and the one after its last; what is before all words or after them goes along."""
+    first = _nearest_frame(take, index) if index else 0
+    return first, _nearest_frame(take, index + 1) if index + 1 < len(take.words) else take.frames
 
 
 def _near_edge(take: Take, index: int) -> bool:
