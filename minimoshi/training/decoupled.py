@@ -8,6 +8,7 @@ are an ordinary `MimiAudioCodec` from which end-to-end training (`codec.py`) goe
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,6 +40,9 @@ class DecoupledRecipe(Config):
     phone_steps: int = 2000
     teacher_frames: int = 100_000  # for principal components and codebooks
     encoder_steps: int = 6000
+    exact_steps: int = 3500  # of the encoder once more, to make its acoustic latents exact; 0: none
+    exact_weight: float = 12.0  # of the acoustic error there
+    exact_lr: float = 0.25  # share of the rates there
     decoder_steps: int = 4500
     batch: int = 2
     frames: int = 50  # of each crop
@@ -121,6 +125,12 @@ class DecoupledRun:
     # ----------------------------------------------------------------------------------------- two halves
 
     def train_encoder(self) -> None:
+        """First both levels, then once more the acoustic one."""
+        self._train_both_levels()
+        if self.recipe.exact_steps:
+            self._train_acoustic_level()
+
+    def _train_both_levels(self) -> None:
         """Regression of both projections to the teachers' latents, and the teacher's semantic code named right.
 
         Regression alone retreats to the middle where it is unsure, and most codes go unused.
@@ -139,6 +149,24 @@ class DecoupledRun:
             return {"loss": loss, "acoustic": acoustic, "semantic": semantic, "naming": naming}
 
         self._train("encoder", codec, encoder_modules(codec), compare, self.recipe.encoder_steps)
+
+    def _train_acoustic_level(self) -> None:
+        """Its error weighted more, the semantic level tied to what it has become: no listener is asked any more.
+
+        What the acoustic latents lack in exactness no decoder can put back: words are lost.
+        """
+        teacher, codec, recipe = self.teacher(), self.new_codec(), self.recipe
+        codec.load_state_dict(self.folder.load("encoder")["parts"]["codec"])
+        before = copy.deepcopy(codec).eval().requires_grad_(False)
+
+        def compare(wav: Tensor, _: np.random.Generator | None) -> dict[str, Tensor]:
+            with torch.no_grad():
+                wanted = projected(before, wav)[0], teacher.acoustic(wav)
+            own = projected(codec, wav)
+            semantic, acoustic = ((one - target).square().mean() for one, target in zip(own, wanted, strict=True))
+            return {"loss": recipe.exact_weight * acoustic + semantic, "acoustic": acoustic, "semantic": semantic}
+
+        self._train("exact", codec, encoder_modules(codec), compare, recipe.exact_steps, recipe.exact_lr)
 
     def train_decoder(self) -> None:
         """Sound from the teachers' tokens."""
@@ -165,8 +193,9 @@ class DecoupledRun:
         modules: list[nn.Module],
         compare: Callable[[Tensor, np.random.Generator | None], dict[str, Tensor]],
         steps: int,
+        rates: float = 1.0,
     ) -> None:
-        """Minimise compare(wav, rng)["loss"] over the parameters of `modules`."""
+        """Minimise compare(wav, rng)["loss"] over the parameters of `modules`, at so many times the recipe's rates."""
         recipe = self.recipe
         codec.requires_grad_(False)
         for module in modules:
@@ -176,7 +205,7 @@ class DecoupledRun:
         adam = torch.optim.AdamW(others, recipe.lr, betas=(0.8, 0.95), weight_decay=0.01)
 
         def step(number: int) -> dict[str, float]:
-            factor = cosine(number / steps, number)
+            factor = rates * cosine(number / steps, number)
             muon.param_groups[0]["lr"], adam.param_groups[0]["lr"] = recipe.muon_lr * factor, recipe.lr * factor
             rng, _ = step_seed(recipe.seed, number)
             values = compare(self.batches(rng, False)[0], rng)
@@ -198,7 +227,8 @@ class DecoupledRun:
     def joined(self) -> MimiAudioCodec:
         """The codec of the trained encoder and the trained decoder."""
         codec = self.new_codec()
-        halves = (self.folder.load(stage)["parts"]["codec"] for stage in ("encoder", "decoder"))
+        stages = "exact" if self.recipe.exact_steps else "encoder", "decoder"
+        halves = (self.folder.load(stage)["parts"]["codec"] for stage in stages)
         for half, modules in zip(halves, (encoder_modules(codec), decoder_modules(codec)), strict=True):
             trained = {id(p) for module in modules for p in module.parameters()}
             own = {name: half[name] for name, p in codec.named_parameters() if id(p) in trained}

@@ -223,6 +223,24 @@ def test_a_manner_changes_what_it_says(monkeypatch):
     assert np.sqrt(np.mean(loud**2)) > 2 * np.sqrt(np.mean(plain**2))
 
 
+def test_slower_is_longer_and_single_words_are_said_again_like_that(monkeypatch, tmp_path):
+    monkeypatch.setattr(bank, "open_voice", toy_voice)
+    user = bank.User("u", "flite:slt")
+    plain, slow = (bank.say_as(u, Say("what is one plus two")) for u in (user, bank.slower(user, 1.5)))
+    assert len(slow.wav) > 1.3 * len(plain.wav)
+    assert bank.slower(bank.User("u", "hibari:f0=0.9,speed=1.2"), 1.5).voice == "hibari:f0=0.9,speed=0.800"
+    says = [Say("minus"), Say("minus", "slow"), Say("what is"), Say("what is one plus two"), Say("seven")]
+    again = [bank.dictated(random.Random(n), says) for n in range(60)]
+    assert {say for some in again for say, _ in some} == {Say("minus"), Say("what is"), Say("seven")}
+    assert all(1.1 <= times <= (1.35 if say.text == "what is" else 1.9) for some in again for say, times in some)
+    monkeypatch.setattr(bank, "some_says", lambda rng: [Say("seven")] * 40)
+    monkeypatch.setattr(bank, "record_moshi", lambda folder, seed, clear: None)
+    monkeypatch.setattr(bank, "random_user", lambda rng, name: bank.User(name, "flite:slt"))
+    bank.record_bank(tmp_path, 1)
+    lengths = [take.frames for take in bank.read_takes(tmp_path, "user-000")[1]]
+    assert len(lengths) > 55 and max(lengths[40:]) > 1.4 * lengths[0]
+
+
 # ------------------------------------------------------------------------------------------------ episodes
 
 

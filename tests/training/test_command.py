@@ -86,7 +86,7 @@ def _short_recipe(monkeypatch):
     original = DecoupledRecipe.__init__
 
     def short(self, **values):
-        steps = dict(phone_steps=2, teacher_frames=200, encoder_steps=2, decoder_steps=2, frames=6)
+        steps = dict(phone_steps=2, teacher_frames=200, encoder_steps=2, exact_steps=2, decoder_steps=2, frames=6)
         original(self, **values, semantic="phones", **steps)
 
     return short

@@ -26,9 +26,15 @@ def corpus(tmp_path_factory):
     return folder
 
 
-def toy_run(corpus, folder, steps: int = 40) -> DecoupledRun:
+def toy_run(corpus, folder, steps: int = 40, exact: int = 0) -> DecoupledRun:
     recipe = DecoupledRecipe(
-        semantic="phones", phone_steps=steps, encoder_steps=steps, decoder_steps=steps, teacher_frames=300, frames=6
+        semantic="phones",
+        phone_steps=steps,
+        encoder_steps=steps,
+        exact_steps=exact,
+        decoder_steps=steps,
+        teacher_frames=300,
+        frames=6,
     )
     source = batches(corpus_crops(corpus / "corpus"), 2, SAMPLES)
     return DecoupledRun(RunFolder(folder), recipe, source, held_out(corpus / "heldout", SAMPLES, 4), CODEC)
@@ -61,6 +67,22 @@ def test_both_halves_learn_and_are_joined(corpus, tmp_path):
         assert last["step"] == 40 and last["heart_held_out"] == pytest.approx(losses(run, codec)[index], rel=1e-3)
     left = [row["left_over"] for row in run.folder.rows("teachers") if "left_over" in row]
     assert len(left) == 2 and 1 > left[0] > left[1]
+
+
+def test_the_acoustic_level_becomes_exact_and_the_semantic_one_stays(corpus, tmp_path):
+    run = toy_run(corpus, tmp_path, steps=12, exact=60)
+    run.make_teachers()
+    run.train_encoder()
+    run.train_decoder()
+    before, after = run.new_codec(), run.joined()
+    before.load_state_dict(run.folder.load("encoder")["parts"]["codec"])
+    sound = run.held_out["heart"]
+    with torch.no_grad():
+        wanted = run.teacher().acoustic(sound)
+        (meant, rough), (means, exact) = projected(before, sound), projected(after, sound)
+    assert (exact - wanted).square().mean() < 0.985 * (rough - wanted).square().mean()
+    assert (means - meant).square().mean() < 0.5 * meant.square().mean()
+    assert run.folder.rows("exact")[-1]["step"] == 60
 
 
 def test_a_killed_stage_goes_on_and_a_finished_one_is_not_repeated(corpus, tmp_path):

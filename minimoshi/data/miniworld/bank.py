@@ -57,6 +57,10 @@ _GUESTS = {
     "flite:kal16": 1,
 }
 _GAIN_DB = {"loud": 9.0, "quiet": -13.0}
+# How many times slower single words, and beginnings, are said a second time, and how often: so are they dictated to a
+# machine, and so are they spoken for its prompts. Who never heard "minus" last most of a second takes it for "nine".
+_DICTATED = ((1.1, 1.9), 0.7)
+_BEGUN_SLOWLY = ((1.1, 1.35), 0.25)
 
 
 @dataclass(frozen=True)
@@ -155,15 +159,26 @@ def _at_tempo(speech: Speech, rate: float) -> Speech:
     return Speech(librosa.effects.time_stretch(speech.wav, rate=rate), words)
 
 
+def _dialled(spec: str, dial: str, factor: float) -> str:
+    """A hibari voice with one of its settings changed by a factor."""
+    dials = dict(part.split("=") for part in spec.partition(":")[2].split(",") if part)
+    dials[dial] = f"{min(2.9, max(0.31, float(dials.get(dial, 1)) * factor)):.3f}"
+    return "hibari:" + ",".join(f"{key}={value}" for key, value in dials.items())
+
+
+def slower(user: User, times: float) -> User:
+    """The same user, saying everything so many times slower at the same pitch."""
+    if user.voice.startswith("hibari"):
+        return replace(user, voice=_dialled(user.voice, "speed", 1 / times))
+    return replace(user, tempo=user.tempo / times)
+
+
 def say_as(user: User, say: Say) -> Speech:
     """What a user says, as their microphone hears it, without the noise; silence trimmed."""
     spec, manner = user.voice, say.manner
     dialled = manner in _HIBARI and spec.startswith("hibari")
     if dialled:
-        dial, factor = _HIBARI[manner]
-        dials = dict(part.split("=") for part in spec.partition(":")[2].split(",") if part)
-        dials[dial] = f"{min(2.9, max(0.31, float(dials.get(dial, 1)) * factor)):.3f}"
-        spec = "hibari:" + ",".join(f"{key}={value}" for key, value in dials.items())
+        spec = _dialled(spec, *_HIBARI[manner])
     speech = open_voice(spec)(_SPELLED.get(spec.partition(":")[0], {}).get(say.text, say.text))
     if user.rate != 1.0:
         wav = librosa.resample(speech.wav, orig_sr=SAMPLE_RATE * user.rate, target_sr=SAMPLE_RATE, res_type="soxr_mq")
@@ -279,6 +294,28 @@ def some_says(rng: random.Random) -> list[Say]:
     return found + [Say(text) for text in BEGINNINGS if rng.random() < 0.5]
 
 
+def dictated(rng: random.Random, says: Iterable[Say]) -> list[tuple[Say, float]]:
+    """What of these is said again, and how many times slower: single words, and beginnings of sentences."""
+    found = []
+    for say in says:
+        word = len(say.text.split()) == 1
+        (least, most), share = _DICTATED if word else _BEGUN_SLOWLY
+        if not say.manner and (word or say.text in BEGINNINGS) and rng.random() < share:
+            found.append((say, math.exp(rng.uniform(math.log(least), math.log(most)))))
+    return found
+
+
+def _record_some(folder: str | Path, user: User, rng: random.Random) -> None:
+    """A user of training says `some_says`, and what is `dictated`."""
+    refuse_held_out_voice(user.voice)
+    says = some_says(rng)
+    slowly = dictated(rng, says)
+    takes = itertools.chain(
+        ((say, say_as(user, say)) for say in says), ((say, say_as(slower(user, times), say)) for say, times in slowly)
+    )
+    add_takes(folder, user, takes)
+
+
 def record_bank(folder: str | Path, users: int, seed: int = 0, clear: Clear | None = None) -> None:
     """Moshi and `users` users of training, who say `some_says` each: many voices teach more than many sentences.
 
@@ -290,10 +327,10 @@ def record_bank(folder: str | Path, users: int, seed: int = 0, clear: Clear | No
         open_voice(voice)  # a missing engine is told before hours of work, not after
     for number in tqdm(range(users - guests), desc="users"):
         rng = random.Random(f"{seed}/{number}")
-        record_user(folder, random_user(rng, f"user-{number:03d}"), some_says(rng))
+        _record_some(folder, random_user(rng, f"user-{number:03d}"), rng)
     for number in tqdm(range(guests), desc="guests"):
         rng = random.Random(f"{seed}/guest/{number}")
-        record_user(folder, guest(rng, f"guest-{number:03d}"), some_says(rng))
+        _record_some(folder, guest(rng, f"guest-{number:03d}"), rng)
 
 
 # ------------------------------------------------------------------------------------------------- encoding

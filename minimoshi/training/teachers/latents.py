@@ -73,8 +73,11 @@ class SpeechTeacher(nn.Module):
 
     def forward(self, wav: Tensor) -> tuple[Tensor, Tensor]:
         semantic = (self.heard(wav) - self.semantic_mean) @ self.semantic_basis / self.scales[0]
-        acoustic = (patches(self.loudness(wav)) - self.mean) @ self.basis / self.scales[1]
-        return semantic, acoustic
+        return semantic, self.acoustic(wav)
+
+    def acoustic(self, wav: Tensor) -> Tensor:
+        """[B, 1, S] -> the acoustic latent alone, [B, F, d]."""
+        return (patches(self.loudness(wav)) - self.mean) @ self.basis / self.scales[1]
 
     def to_loudness(self, acoustic: Tensor) -> Tensor:
         """The way back, as far as the principal components go: [B, F, d] -> loudness columns [B, M, 4F]."""
