@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from ..config import SAMPLE_RATE
-from ..data.miniworld.bank import CONTEXT, last_frame, moshi_take, with_background
+from ..data.miniworld.bank import moshi_take
+from ..data.miniworld.coding import CONTEXT, last_frame, with_background
 from ..data.miniworld.skills import SPLITS, moshi_says, phrases
 from ..data.voices import Speech
 from ..evaluation.dialogue.hearing import plain, readings

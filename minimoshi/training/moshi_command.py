@@ -54,7 +54,7 @@ def _takes(options: argparse.Namespace, recipe: MoshiRecipe, folder) -> None:
 
 
 def _codes(options: argparse.Namespace, recipe: MoshiRecipe, folder) -> None:
-    from ..data.miniworld.bank import encode_bank
+    from ..data.miniworld.coding import encode_bank
     from ..mimi import MimiAudioCodec
 
     encode_bank(_bank(options, folder), MimiAudioCodec.from_pretrained(options.codec))
@@ -63,7 +63,7 @@ def _codes(options: argparse.Namespace, recipe: MoshiRecipe, folder) -> None:
 def training(options: argparse.Namespace, recipe: MoshiRecipe, takes: Path):
     """The training of the stage "dialogue", and batches to check it with."""
     from ..data.miniworld import EpisodeMaker, GridMaker, Takes, text_alone
-    from ..data.miniworld.bank import MOSHI
+    from ..data.miniworld.coding import MOSHI
     from ..data.text import conversation
     from ..text import TextTokenizer
     from .moshi import MoshiTraining, collect
@@ -71,7 +71,7 @@ def training(options: argparse.Namespace, recipe: MoshiRecipe, takes: Path):
     tokenizer = TextTokenizer.from_pretrained(options.tokenizer)
     shares = dict(splice=recipe.user_splice, mixed=recipe.user_mixed, hesitant=recipe.user_hesitant)
     bank = Takes(takes, **shares)
-    grids = GridMaker(takes, tokenizer)
+    grids = GridMaker(takes, tokenizer, recipe.user_echo)
     heard, read = EpisodeMaker(bank), EpisodeMaker(bank, READ, ("speech", "text"))
 
     def source(rng: random.Random, frames: int):

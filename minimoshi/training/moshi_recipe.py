@@ -52,6 +52,7 @@ class MoshiRecipe(Recipe):
     user_splice: float = 0.5  # how often a sentence of the user is put together from several takes
     user_mixed: float = 0.0  # in what share of these somebody else says some of the words
     user_hesitant: float = 0.0  # in what share of these the next word is late
+    user_echo: float = 0.0  # in what share of the episodes the user's microphone hears Moshi (paper: 0.3)
     text_alone: float = 0.1  # share of the episodes whose sound is hidden: sums kept for text, and told names
     text_mask: float = 0.0  # how often the text of an episode is hidden altogether (paper's pre-training: 0.3)
     text_delay: float = 0.0  # text is moved by up to this many seconds, either way (paper's pre-training: 0.6)
@@ -65,7 +66,7 @@ class MoshiRecipe(Recipe):
         self._require(min(self.steps, self.batch, self.frames) >= 1, "steps, batch and frames must be at least 1")
         shares = (
             "own_drop own_hide text_drop user_noise user_drop user_shallow user_splice user_mixed user_hesitant "
-            "text_alone text_mask hear_moshi depth_active depth_silent text_only decay"
+            "user_echo text_alone text_mask hear_moshi depth_active depth_silent text_only decay"
         )
         for name in shares.split():
             self._require(0 <= getattr(self, name) <= 1, f"{name} is a share from 0 to 1, got {getattr(self, name)}")
@@ -87,7 +88,8 @@ class MoshiRecipe(Recipe):
 
 MoshiRecipe.RECIPES = {
     "tiny": dict(
-        remembering=0.5, frames=480, batch=2, user_shallow=0.25, user_mixed=0.5, user_hesitant=0.35, ease=2000
+        remembering=0.5, frames=480, batch=2, user_shallow=0.25, user_mixed=0.5, user_hesitant=0.35, user_echo=0.35,
+        ease=2000
     ),
     "paper": dict(semantic_weight=100.0, pad_weight=0.5, text=1.0, hearing=0.0),
     # meant to `start` from a dialogue model's generator: 250 steps from there hear more than 1,500 from nothing

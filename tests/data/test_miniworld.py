@@ -1,5 +1,6 @@
 """The mini-world: right answers, splits that hold, takes placed where the rules say, grids that say what was placed."""
 
+import itertools
 import random
 from collections import Counter
 
@@ -17,6 +18,7 @@ from minimoshi.data.miniworld import (
     Say,
     Takes,
     bank,
+    coding,
     exchange,
     script,
     skills,
@@ -67,9 +69,9 @@ def folder(tmp_path_factory):
     for name, noise in (("user-000", 0), ("user-001", 2)):
         bank.record_user(path, bank.User(name, "hibari", noise=noise), ASKED)
     patch.undo()
-    bank.TAPE_FRAMES, before = 60, bank.TAPE_FRAMES
-    bank.encode_bank(path, MimiAudioCodec.from_pretrained("tiny").eval(), progress=False)
-    bank.TAPE_FRAMES = before
+    coding.TAPE_FRAMES, before = 60, coding.TAPE_FRAMES
+    coding.encode_bank(path, MimiAudioCodec.from_pretrained("tiny").eval(), progress=False)
+    coding.TAPE_FRAMES = before
     return path
 
 
@@ -153,11 +155,11 @@ def test_all_skills_are_drawn_with_the_words_of_the_vocabulary():
 
 def test_takes_keep_their_words_and_their_lead(folder):
     user, takes = bank.read_takes(folder, "user-001")
-    assert user.noise == 2 and len(takes) == bank.COPIES * len(ASKED)
+    assert user.noise == 2 and len(takes) == coding.COPIES * len(ASKED)
     for take in takes:
         assert [w.label for w in take.words] == take.text.split()
         assert take.codes.shape == (8, take.frames) and take.codes.max() < 512
-        assert take.lead < bank.FRAME and take.frames - bank.TAIL - 1 <= take.last + 1 <= take.frames
+        assert take.lead < coding.FRAME and take.frames - coding.TAIL - 1 <= take.last + 1 <= take.frames
         assert abs(take.words[0].start - take.lead / SAMPLE_RATE - 0.03) < 0.02
 
 
@@ -296,7 +298,7 @@ def test_an_answer_is_put_together_from_phrases_that_do_not_tell_how_it_goes_on(
         segments, words = maker.takes.moshi(rng, "one two three four")
         assert [w.label for w in words] == "one two three four".split() == [s.take.text for s in segments]
         assert all(a.end <= b.start + 1e-6 for a, b in zip(words, words[1:], strict=False))
-        length = sum(s.stop - s.first for s in segments) * bank.FRAME / SAMPLE_RATE
+        length = sum(s.stop - s.first for s in segments) * coding.FRAME / SAMPLE_RATE
         assert words[-1].end <= length and all(s.stop <= s.take.frames for s in segments)
         sources.add(tuple((s.take.lead, s.stop) for s in segments))
     assert len(sources) > 5
@@ -452,12 +454,54 @@ def test_a_grid_says_what_was_placed(folder, maker):
         assert grid.speaking[first.start] and not grid.speaking[: first.start].any()
 
 
+def test_an_echo_lies_in_the_users_rows_while_moshi_speaks(folder, maker):
+    make, rng = GridMaker(folder, TextTokenizer.from_pretrained("tiny"), echo=1.0), random.Random(0)
+    found = set()
+    for _ in range(20):
+        episode = maker.random(rng, 200, silent=0.0)
+        grid = make(episode, rng).codes[9:].numpy()
+        for placed in episode.of("user"):
+            assert (grid[:, placed.start : placed.stop] == _codes(placed)[:, : 200 - placed.start]).all()
+        for placed in episode.of("moshi")[:1]:
+            take, first = placed.segments[0].take, placed.segments[0].first
+            assert take.echoes.keys() == {(noise, loud) for noise in range(4) for loud in range(2)}
+            for late, loud in itertools.product(range(8), range(2)):
+                at, echo = placed.start + late, take.echoes[episode.user.noise, loud]
+                if (grid[:, at : at + 4] == echo[:, first : first + 4]).all():
+                    found.add((late, loud))
+    assert {late for late, _ in found} <= set(range(1, 7)) and len(found) > 4
+
+
+def test_an_echo_is_moshi_softly(folder):
+    codec = MimiAudioCodec.from_pretrained("tiny").eval()
+    take = bank.read_takes(folder, "moshi")[1][0]
+    own, faint, loud = (
+        codec.decode(torch.from_numpy(codes.astype(np.int64))[None])[0, 0].square().mean().sqrt()
+        for codes in (take.codes, take.echoes[0, 0], take.echoes[0, 1])
+    )
+    assert faint < 0.5 * loud < 0.5 * own
+    assert not any(take.echoes for take in bank.read_takes(folder, "user-000")[1])
+
+
+def test_a_bank_without_echoes_says_so(folder, tmp_path):
+    for path in folder.iterdir():
+        if "echo" not in path.name:
+            (tmp_path / path.name).symlink_to(path)
+    maker, make = EpisodeMaker(Takes(tmp_path), SOME), GridMaker(tmp_path, TextTokenizer.from_pretrained("tiny"), 1.0)
+    with pytest.raises(ValueError, match="have no echoes yet; run encode_bank again"):
+        make(maker.random(random.Random(0), 200, silent=0.0), random.Random(0))
+
+
+def _codes(placed) -> np.ndarray:
+    return np.concatenate([s.take.codes[:, s.first : s.stop] for s in placed.segments], axis=1)
+
+
 def test_a_transcriber_learns_from_one_of_the_two_whose_first_word_comes_soon(folder, maker):
     tokenizer = TextTokenizer.from_pretrained("tiny")
     make, rng = GridMaker(folder, tokenizer), random.Random(0)
     episode = maker.random(rng, 150)
     both = make(episode, rng).codes
-    for speaker, sound in ((bank.MOSHI, slice(1, 9)), ("user", slice(9, 17))):
+    for speaker, sound in ((coding.MOSHI, slice(1, 9)), ("user", slice(9, 17))):
         speaks = torch.zeros(150, dtype=torch.bool)
         for placed in episode.of(speaker):
             speaks[placed.start : placed.stop] = True

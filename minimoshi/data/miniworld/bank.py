@@ -1,7 +1,7 @@
 """Takes: all that Moshi and its users say, spoken beforehand by many voices, kept as sound and as codes.
 
 A bank is a folder. Each speaker has `NAME.i16` (all takes one after the other, 16-bit samples at 24 kHz) and
-`NAME.jsonl` (a line a take); `encode_bank` adds `NAME.codes.npy`. Episodes are put together from takes, so a take
+`NAME.jsonl` (a line a take); `coding.encode_bank` adds their codes. Episodes are put together from takes, so a take
 carries the room, the microphone and the noise of its speaker with it, and `noise-N` are tapes of that noise alone, to
 lie between.
 """
@@ -15,35 +15,36 @@ import math
 import os
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import librosa
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from ...config import SAMPLE_RATE
-from ...mimi import MimiAudioCodec
 from ..augment import coloured, in_room, room_response
 from ..cast import refuse_held_out_voice
 from ..corpus import LOUDNESS, low_pass, random_speaker
 from ..voices import Span, Speech, open_voice
+from .coding import (
+    AFTER,
+    BEFORE,
+    ECHOES,
+    FRAME,
+    MOSHI,
+    codes_of,
+    echoes_of,
+    frames_of,
+    last_frame,
+    lead_of,
+    read_index,
+    sound_of,
+)
 from .skills import BEGINNINGS, MANNERS, SPLITS, Say, moshi_says, phrases, user_says
 
-FRAME = 1920  # samples
-MOSHI = "moshi"
-NOISE_DB = (None, -70.0, -60.0, -50.0)  # of each kind of background, root mean square below full scale
-TAPE_FRAMES = 750  # of noise, a minute
-CONTEXT = 6  # frames of background before a take while it is encoded
-_CALL = 25 * FRAME  # samples that are encoded at once
-TAIL = 2  # frames of background that belong to a take, so that the codec can settle
-BEFORE, AFTER = 0.03, 0.05  # seconds kept around the sound
 _TAKES = 12  # of each of Moshi's phrases
 _TRIED = 60  # at most, to find that many which are understood
-# Of every take of a user: the same sound gives other codes where it lies otherwise on the frames. Moshi has one
-# copy, which the model learns by heart: with a second one the loss of its sound doubled.
-COPIES = 2
 _HIBARI = {"high": ("f0", 1.45), "low": ("f0", 0.68), "fast": ("speed", 1.45), "slow": ("speed", 0.68)}
 _SPELLED = dict.fromkeys(("flite", "festival"), {"mhm": "umhum"})  # lest an engine spells the word out
 # Voices of guests, and how often each speaks.
@@ -85,7 +86,10 @@ class User:
 
 @dataclass(frozen=True)
 class Take:
-    """Something said once. Times are in seconds from the beginning of frame 0; `codes` uint16 [Q, F] or None."""
+    """Something said once. Times are in seconds from the beginning of frame 0; `codes` uint16 [Q, F] or None.
+
+    echoes: of Moshi, codes [Q, F] of what a microphone hears of it, by (kind of noise, which of ECHO_DB).
+    """
 
     speaker: str
     text: str
@@ -96,6 +100,7 @@ class Take:
     lead: int  # samples of background before the first one
     sound: np.ndarray  # int16 [S]
     codes: np.ndarray | None = None
+    echoes: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
 
 
 def random_user(rng: random.Random, name: str) -> User:
@@ -333,94 +338,7 @@ def record_bank(folder: str | Path, users: int, seed: int = 0, clear: Clear | No
         _record_some(folder, guest(rng, f"guest-{number:03d}"), rng)
 
 
-# ------------------------------------------------------------------------------------------------- encoding
-
-
-def background(noise: int, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise of a kind, float32 [S]: white and, an octave down, brown in equal parts; kind 0 is silence."""
-    level = NOISE_DB[noise]
-    if level is None:
-        return np.zeros(samples, np.float32)
-    white = rng.standard_normal(samples, dtype=np.float32)
-    brown = np.convolve(white, np.full(32, 32**-0.5, np.float32), "same")
-    mixed = white + brown
-    return mixed * np.float32(10 ** (level / 20) / np.sqrt(np.mean(np.square(mixed))))
-
-
-def _frames(lead: int, samples: int) -> int:
-    """Of a take: those that its sound touches, and the tail."""
-    return -(-(lead + samples) // FRAME) + TAIL
-
-
-def last_frame(lead: int, samples: int) -> int:
-    """The frame of a take's last sound."""
-    return int((lead + samples - AFTER * SAMPLE_RATE) // FRAME)
-
-
-def with_background(sound: np.ndarray, lead: int, noise: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
-    """int16 [S] -> float32 of whole frames in its background, with CONTEXT frames before; and its frames without."""
-    frames = _frames(lead, len(sound))
-    wav = background(noise, (CONTEXT + frames) * FRAME, rng)
-    start = CONTEXT * FRAME + lead
-    wav[start : start + len(sound)] += sound.astype(np.float32) / 32767
-    return wav, frames
-
-
-@torch.inference_mode()
-def encode_bank(folder: str | Path, codec: MimiAudioCodec, progress: bool = True, copies: int = COPIES) -> None:
-    """Give Moshi codes, every user `copies` times, and make the tapes of noise; what is there stays."""
-    folder, rng = Path(folder), np.random.default_rng(0)
-    for noise in range(len(NOISE_DB)):
-        if not (folder / f"noise-{noise}.codes.npy").exists():
-            wav = background(noise, (TAPE_FRAMES + CONTEXT) * FRAME, rng)
-            codes = codec.encode(torch.from_numpy(wav)[None, None])[0, :, CONTEXT:]
-            np.save(folder / f"noise-{noise}.codes.npy", codes.numpy().astype(np.uint16))
-    indices = sorted(folder.glob("*.jsonl"))
-    work = [(index, copy) for copy in range(copies) for index in indices if copy == 0 or index.stem != MOSHI]
-    for index, copy in tqdm(work, desc="encoding", disable=not progress):
-        if not (coded := _codes_of(index, copy)).exists():
-            np.save(coded, _encode(index, codec, rng, copy))
-
-
-def _codes_of(index: Path, copy: int) -> Path:
-    return index.with_suffix(f".{copy}.codes.npy" if copy else ".codes.npy")
-
-
-def _lead(row: dict, copy: int) -> int:
-    """Samples of background before the first one, in a copy of a take: spread over the frame as evenly as may be."""
-    return (row["lead"] + round(copy * 0.618 * FRAME)) % FRAME
-
-
-def _encode(index: Path, codec: MimiAudioCodec, rng: np.random.Generator, copy: int = 0) -> np.ndarray:
-    """All takes of a speaker one after the other, uint16 [Q, frames].
-
-    They are encoded as one stream of two seconds a call, which keeps the work within a core's cache, with the
-    background between them.
-    """
-    facts, rows, sound = _read(index)
-    state, found, waiting, keep = codec.initial_state(), [], np.zeros(0, np.float32), []
-    for number, row in enumerate(rows):
-        wav, frames = with_background(_of(sound, row), _lead(row, copy), facts["noise"], rng)
-        waiting = np.concatenate([waiting, wav])
-        keep += [False] * CONTEXT + [True] * frames
-        whole = len(waiting) // _CALL * _CALL if number + 1 < len(rows) else len(waiting)
-        for first in range(0, whole, _CALL):
-            piece = torch.from_numpy(waiting[first : min(first + _CALL, whole)])
-            found.append(codec.encode(piece[None, None], state)[0].numpy().astype(np.uint16))
-        waiting = waiting[whole:]
-    return np.concatenate(found, axis=1)[:, keep]
-
-
 # -------------------------------------------------------------------------------------------------- reading
-
-
-def _read(index: Path) -> tuple[dict, list[dict], np.ndarray]:
-    facts, *rows = (json.loads(line) for line in index.read_text().splitlines())
-    return facts, rows, np.memmap(index.with_suffix(".i16"), "<i2", "r")
-
-
-def _of(sound: np.ndarray, row: dict) -> np.ndarray:
-    return sound[row["offset"] : row["offset"] + row["samples"]]
 
 
 def read_takes(folder: str | Path, name: str) -> tuple[User, list[Take]]:
@@ -428,21 +346,22 @@ def read_takes(folder: str | Path, name: str) -> tuple[User, list[Take]]:
     index = Path(folder) / f"{name}.jsonl"
     if not index.exists():
         raise FileNotFoundError(f"{folder} holds no takes of {name!r}; record them first (record_user, record_moshi)")
-    facts, rows, sound = _read(index)
-    copies = itertools.takewhile(lambda copy: _codes_of(index, copy).exists(), itertools.count())
+    facts, rows, sound = read_index(index)
+    copies = itertools.takewhile(lambda copy: codes_of(index, copy).exists(), itertools.count())
     takes = [take for copy in list(copies) or [0] for take in _takes(index, name, rows, sound, copy)]
     room = tuple(facts.pop("room")) if facts["room"] else facts.pop("room")
     return User(**facts, room=room), takes
 
 
 def _takes(index: Path, name: str, rows: list[dict], sound: np.ndarray, copy: int) -> list[Take]:
-    coded = _codes_of(index, copy)
+    coded = codes_of(index, copy)
     codes = np.load(coded) if coded.exists() else None
+    heard = {kind: np.load(path) for kind in ECHOES if (path := echoes_of(index, *kind)).exists()}
     takes, at = [], 0
     for row in rows:
-        lead = _lead(row, copy)
+        lead = lead_of(row, copy)
         shift = lead / SAMPLE_RATE
-        frames = _frames(lead, row["samples"])
+        frames = frames_of(lead, row["samples"])
         takes.append(
             Take(
                 speaker=name,
@@ -452,8 +371,9 @@ def _takes(index: Path, name: str, rows: list[dict], sound: np.ndarray, copy: in
                 frames=frames,
                 last=last_frame(lead, row["samples"]),
                 lead=lead,
-                sound=_of(sound, row),
+                sound=sound_of(sound, row),
                 codes=None if codes is None else codes[:, at : at + frames],
+                echoes={kind: all_[:, at : at + frames] for kind, all_ in heard.items()},
             )
         )
         at += frames

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from ...config import SAMPLE_RATE
 from ..voices import Span
-from .bank import FRAME, MOSHI, TAIL, Take, User, read_takes, speakers
+from .bank import Take, User, read_takes, speakers
+from .coding import FRAME, MOSHI, TAIL
 from .skills import BEGINNINGS, SKILLS, Exchange, Say, Split, phrases, script
 
 SECONDS = FRAME / SAMPLE_RATE  # of a frame

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from ...moshi.grid import ZERO_TOKEN, text_row
 from ...text import TextTokenizer
-from .bank import MOSHI, NOISE_DB
+from .coding import ECHO_DB, MOSHI, NOISE_DB
 from .episodes import SECONDS, Episode, Placed
 from .skills import vocabulary
 
+_ECHO_LATE = (1, 6)  # frames until Moshi's sound comes back through the user's microphone (paper §4.4: 0.1 to 0.5 s)
 _LEAD = (2, 15)  # frames before the first word of a transcriber's recording
 
 
@@ -30,10 +31,13 @@ class Grid:
 
 
 class GridMaker:
-    """Episode -> Grid: `maker(episode, rng)`."""
+    """Episode -> Grid: `maker(episode, rng)`.
 
-    def __init__(self, folder: str | Path, tokenizer: TextTokenizer):
-        folder = Path(folder)
+    echo: in what share of the episodes the user's microphone hears Moshi. Where both speak, it hears the user.
+    """
+
+    def __init__(self, folder: str | Path, tokenizer: TextTokenizer, echo: float = 0.0):
+        folder, self.echo = Path(folder), echo
         missing = [n for n in range(len(NOISE_DB)) if not (folder / f"noise-{n}.codes.npy").exists()]
         if missing:
             raise FileNotFoundError(f"{folder} has no codes of the background yet; run encode_bank first")
@@ -47,6 +51,8 @@ class GridMaker:
         codes[1 : 1 + q] = self._tape(0, frames, rng)
         codes[1 + q :] = self._tape(episode.user.noise, frames, rng)
         speaking = np.zeros(frames, bool)
+        if rng.random() < self.echo:
+            self._echo(codes[1 + q :], episode, rng)
         for placed in episode.placed:
             own = placed.speaker == MOSHI
             _write(codes[1 : 1 + q] if own else codes[1 + q :], placed)
@@ -54,6 +60,21 @@ class GridMaker:
                 speaking[placed.start : placed.stop] = True
         codes[0] = self._text(episode, MOSHI).numpy()
         return Grid(*map(torch.from_numpy, (codes, self._heard(episode), speaking)))
+
+    def _echo(self, rows: np.ndarray, episode: Episode, rng: random.Random) -> None:
+        """Moshi's side as the user's microphone hears it all through an episode: as loud, and as late."""
+        late, kind = rng.randint(*_ECHO_LATE), (episode.user.noise, rng.randrange(len(ECHO_DB)))
+        for placed in episode.of(MOSHI):
+            at = placed.start + late
+            for segment in placed.segments:
+                if kind not in segment.take.echoes:
+                    raise ValueError(
+                        "Moshi's takes have no echoes yet; run encode_bank again (the stage 'codes' of "
+                        "`minimoshi train moshi`), or train without them: user_echo=0"
+                    )
+                heard = segment.take.echoes[kind][:, segment.first : segment.stop]
+                _put(rows, at, heard)
+                at += heard.shape[1]
 
     def of_one(self, speaker: str, episode: Episode, rng: random.Random) -> Grid:
         """What a transcriber learns from: "user" or "moshi" alone, codes int64 [1 + Q, T], their words beside their
@@ -106,7 +127,12 @@ def _write(rows: np.ndarray, placed: Placed) -> None:
         codes = segment.take.codes
         if codes is None:
             raise ValueError(f"the takes of {segment.take.speaker!r} have no codes yet; run encode_bank first")
-        end = min(at + segment.stop - segment.first, rows.shape[1])
-        if end > at:
-            rows[:, at:end] = codes[:, segment.first : segment.first + end - at]
+        _put(rows, at, codes[:, segment.first : segment.stop])
         at += segment.stop - segment.first
+
+
+def _put(rows: np.ndarray, at: int, codes: np.ndarray) -> None:
+    """Codes from frame `at` on, as far as the grid goes."""
+    end = min(at + codes.shape[1], rows.shape[1])
+    if end > at:
+        rows[:, at:end] = codes[:, : end - at]

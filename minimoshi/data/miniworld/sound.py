@@ -13,7 +13,7 @@ import numpy as np
 
 from ...config import SAMPLE_RATE
 from ..stereo import StereoDialogue, Word
-from .bank import AFTER, BEFORE, FRAME, MOSHI, background
+from .coding import AFTER, BEFORE, FRAME, MOSHI, background
 from .episodes import SECONDS, Episode, Mark, Placed
 
 _FADE = 120  # samples, 5 ms, in which one take gives way to the next, or to silence

@@ -15,8 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="FOLDER", help="where the card goes")
     parser.add_argument("--quick", type=int, metavar="N", help="only the first N episodes of every skill and group")
     parser.add_argument("--groups", nargs="+", metavar="GROUP", help="only these groups of episodes")
+    beside = "judge beside the model: a cascade; the model deaf while it speaks; the model hearing its own echo"
     parser.add_argument(
-        "--baseline", nargs="+", choices=["cascade", "half-duplex"], default=[], help="judge these beside the model"
+        "--baseline", nargs="+", choices=["cascade", "half-duplex", "echo"], default=[], help=beside
     )
     parser.add_argument("--transcriber", metavar="NAME", help="judge a transcriber as well: a shipped name or a folder")
     own = "0 is greedy (default: the model's own)"

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ...config import SAMPLE_RATE
 from ...data.stereo import Word, load_dialogue
-from ...lab.figures import BLUE, GREEN, GREY, INK, ORANGE, PALETTE, RED, WIDTH, style
+from ...lab.figures import BLUE, GREEN, GREY, INK, ORANGE, PALETTE, PURPLE, RED, WIDTH, style
 from ...lab.plots import waveform
 from .bars import ACCURACY, LATENCY
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SHOWN = 3  # good episodes, and as many bad ones
 _TELLING = ("stop", "repeat", "recall", "murmur", "question", "sum", "manner")  # skills that are worth a picture
 _VERDICT = {True: "as it should be", False: "not as it should be"}
-_COLOURS = {"model": BLUE, "script": GREY, "cascade": ORANGE, "half-duplex": RED}
+_COLOURS = {"model": BLUE, "script": GREY, "cascade": ORANGE, "half-duplex": RED, "echo": PURPLE}
 
 
 def draw_figures(folder: Path, card: dict[str, Any], systems: dict[str, Judged]) -> dict[str, str]:

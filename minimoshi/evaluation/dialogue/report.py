@@ -42,6 +42,8 @@ from .summary import rate, summarise
 JUDGES = ("tiny.en", "base")
 CODEC_CASES = 80  # episodes whose scripted voice is judged once more after the codec
 SPEAKER_CASES = 20
+ECHO_DB = -20.0  # of Moshi's sound in the microphone, for the baseline "echo"
+ECHOED = ("seen", "unseen", "silence", "control")  # groups of episodes that are played with it
 TIMED_SECONDS = 30
 
 
@@ -90,6 +92,10 @@ def make_card(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Ju
     if "half-duplex" in options.baseline:  # the same model, deaf while it speaks
         deaf = Runner(model, cache, seed=options.seed, batch_size=options.batch, half_duplex=True, **sampling)
         systems["half-duplex"] = Judged("model, deaf while it speaks", deaf(cases), ear, cases)
+    if "echo" in options.baseline:  # the same model, beside a loudspeaker
+        echoed = Runner(model, cache, seed=options.seed, batch_size=options.batch, echo_db=ECHO_DB, **sampling)
+        some = [case for case in cases if case.group in ECHOED]
+        systems["echo"] = Judged("model with an echo", echoed(some), ear, some)
     if "cascade" in options.baseline:
         from .cascade import Cascade
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ...checkpoint import CONFIG, read_json, shipped_names
-from ...config import EPAD_ID, PAD_ID
+from ...config import EPAD_ID, PAD_ID, SAMPLE_RATE
 from ...data.miniworld.episodes import SECONDS as FRAME_SECONDS
 from ...data.stereo import Word
 from ...mimi import MimiAudioCodec
@@ -35,7 +35,12 @@ from ..memo import digest
 from .cases import Case
 
 _WARM_UP = 20  # frames of a session before its steps are timed
+_ECHO_LATE = 0.2  # seconds after which Moshi's sound comes back through the user's microphone
 _TURN = 10  # frames that a word belongs to, for a model that hears nothing while it speaks
+
+
+# What the model hears of every user in frame t, int64 [B, n_user], after the steps so far.
+Hear = Callable[[int, list[Tensor]], Tensor]
 
 
 @dataclass
@@ -81,7 +86,8 @@ class Runner:
     """`runner(cases)` yields (case, Answer) for every case; what was generated once is kept in `cache`.
 
     sampling: options of `generator.stream`. seed: a case draws its tokens from `seed` and its name, so neither the
-    batch nor the order matters. half_duplex: the model is made deaf while it speaks.
+    batch nor the order matters. half_duplex: the model is made deaf while it speaks. echo_db: the user has a
+    loudspeaker, and the microphone hears Moshi too, so much louder (below 0: softer) and 0.2 s later.
     """
 
     def __init__(
@@ -93,12 +99,14 @@ class Runner:
         batch_size: int = 16,
         progress: bool = True,
         half_duplex: bool = False,
+        echo_db: float | None = None,
         **sampling: Any,
     ):
         self.model, self.seed, self.batch_size, self.progress = model, seed, batch_size, progress
-        self.sampling, self.half_duplex = sampling, half_duplex
+        self.sampling, self.half_duplex, self.echo_db = sampling, half_duplex, echo_db
         self.key = fingerprint(model)
         options = json.dumps([self.key, seed, sorted(sampling.items())]) + ("/half-duplex" if half_duplex else "")
+        options += "" if echo_db is None else f"/echo {echo_db} dB"
         self.folder = Path(cache) / "dialogues" / hashlib.sha256(options.encode()).hexdigest()[:16]
 
     def __call__(self, cases: Sequence[Case]) -> Iterator[tuple[Case, Answer]]:
@@ -128,26 +136,49 @@ class Runner:
     def converse(self, users: Sequence[Tensor], names: Sequence[str]) -> list[Tensor]:
         """Users [S] -> for each the text token and Moshi's codes of every frame, int64 [1 + dep_q, T].
 
-        The codec hears every user in one piece, which gives the same codes as frame by frame (the law of chunks). A
-        shorter user goes on as silence; what Moshi says to that comes later and is cut off.
+        A shorter user goes on as silence; what Moshi says to that comes later and is cut off.
         """
-        codec, config = self.model.codec, self.model.config
-        heard = [codec.encode(wav[None, None])[0, : config.n_user] for wav in users]
-        frames = max(codes.shape[1] for codes in heard)
-        grid = torch.stack([F.pad(codes, (0, frames - codes.shape[1])) for codes in heard])
+        config, lengths = self.model.config, [-(-len(wav) // self.model.codec.frame_size) for wav in users]
+        frames = max(lengths)
+        hear = self._hear_at_once(users, frames) if self.echo_db is None else self._hear_with_echo(users, frames)
         seeds = [int(digest(f"{self.seed}/{name}"), 16) % 2**31 for name in names]
         stream = self.model.generator.stream(len(users), seed=seeds, **self.sampling)
-        stream.step(torch.zeros_like(grid[:, :, 0]))  # its first call cannot see its codes; see DialogueBatch
-        nothing = grid.new_full((len(users), 1 + config.dep_q), UNGENERATED)
+        nothing = torch.full((len(users), 1 + config.dep_q), UNGENERATED)
+        blind = torch.zeros(len(users), config.n_user, dtype=torch.int64)
+        stream.step(blind)  # its first call cannot see its codes; see DialogueBatch
         spoken = torch.full((len(users),), -_TURN)  # the frame of every row's last word
-        steps = []
+        steps: list[Tensor] = []
         for t in range(frames):
             deaf = (self.half_duplex & (t - spoken < _TURN))[:, None]
-            said = stream.step(grid[:, :, t].masked_fill(deaf, ZERO_TOKEN))
+            said = stream.step(hear(t, steps).masked_fill(deaf, ZERO_TOKEN))
             steps.append(nothing if said is None else said)
             spoken[~torch.isin(steps[-1][:, 0], torch.tensor([UNGENERATED, EPAD_ID, PAD_ID]))] = t
         out = torch.stack(steps, dim=2)
-        return [row[:, : codes.shape[1]] for row, codes in zip(out, heard, strict=True)]
+        return [row[:, :length] for row, length in zip(out, lengths, strict=True)]
+
+    def _hear_at_once(self, users: Sequence[Tensor], frames: int) -> Hear:
+        """Every user in one piece, which gives the same codes as frame by frame (the law of chunks)."""
+        heard = [self.model.codec.encode(wav[None, None])[0, : self.model.config.n_user] for wav in users]
+        grid = torch.stack([F.pad(codes, (0, frames - codes.shape[1])) for codes in heard])
+        return lambda t, _: grid[:, :, t]
+
+    def _hear_with_echo(self, users: Sequence[Tensor], frames: int) -> Hear:
+        """Frame by frame, for what a microphone hears now depends on what Moshi has said."""
+        codec, config = self.model.codec, self.model.config
+        size, state = codec.frame_size, codec.initial_state(len(users))
+        gain, late = 10 ** (self.echo_db / 20), round(_ECHO_LATE * SAMPLE_RATE)
+        user = torch.stack([F.pad(wav, (0, frames * size - len(wav))) for wav in users])
+        echo = F.pad(torch.zeros_like(user), (late, size))
+
+        def hear(t: int, steps: list[Tensor]) -> Tensor:
+            if steps and (steps[-1] != UNGENERATED).all():
+                voice = codec.decode(steps[-1][:, 1:, None], state)[:, 0]
+                echo[:, late + (t - 1) * size : late + t * size] = gain * voice
+            here = slice(t * size, (t + 1) * size)
+            microphone = (user[:, here] + echo[:, here]).clamp(-1, 1)
+            return codec.encode(microphone[:, None], state)[:, : config.n_user, 0]
+
+        return hear
 
     @torch.inference_mode()
     def _answer(self, grid: Tensor) -> Answer:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from minimoshi.config import PAD_ID, MoshiConfig
-from minimoshi.data.miniworld import bank, skills
+from minimoshi.data.miniworld import bank, coding, skills
 from minimoshi.data.miniworld.grids import Grid
 from minimoshi.evaluation.dialogue import ablations
 from minimoshi.evaluation.dialogue.ablations import VARIANTS, World, table
@@ -22,7 +22,7 @@ USERS = 2 * ablations.HELD_OUT_USERS
 def any_codes(index, codec, rng, copy=0):
     """Codes that mean nothing, as many as there must be."""
     rows = [json.loads(line) for line in index.read_text().splitlines()][1:]
-    return rng.integers(0, 512, (8, sum(bank._frames(bank._lead(row, copy), row["samples"]) for row in rows)))
+    return rng.integers(0, 512, (8, sum(coding.frames_of(coding.lead_of(row, copy), row["samples"]) for row in rows)))
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +32,14 @@ def takes(tmp_path_factory):
     says = [say for say in skills.user_says() if "plus" not in say.text and "minus" not in say.text]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bank, "open_voice", toy_voice)
-        patch.setattr(bank, "_encode", any_codes)
-        patch.setattr(bank, "TAPE_FRAMES", 60)
-        silent = SimpleNamespace(encode=lambda wav: torch.zeros(1, 8, wav.shape[-1] // bank.FRAME, dtype=torch.int64))
+        patch.setattr(coding, "_encode", any_codes)
+        patch.setattr(coding, "_encode_echoes", lambda *_: None)
+        patch.setattr(coding, "TAPE_FRAMES", 60)
+        silent = SimpleNamespace(encode=lambda wav: torch.zeros(1, 8, wav.shape[-1] // coding.FRAME, dtype=torch.int64))
         bank.record_moshi(folder, takes=1)
         for number in range(USERS):
             bank.record_user(folder, bank.User(f"user-{number:03d}", "hibari"), says)
-        bank.encode_bank(folder, silent, progress=False, copies=1)
+        coding.encode_bank(folder, silent, progress=False, copies=1)
     return folder
 
 

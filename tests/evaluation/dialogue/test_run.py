@@ -59,6 +59,25 @@ def test_a_half_duplex_model_hears_nothing_while_it_speaks(model, tmp_path):
     assert not torch.equal(whole[0][:, : spoken + 8], whole[1][:, : spoken + 8])
 
 
+def test_an_echo_is_what_a_microphone_beside_a_loudspeaker_hears(model, tmp_path):
+    options = dict(seed=3, temperature=0.9, text_temperature=0.9)
+    users = [0.1 * torch.randn(n * 1920) for n in (12, 9)]
+    plain, faint, loud = (
+        Runner(model, tmp_path, echo_db=db, **options).converse(users, ["a", "b"]) for db in (None, -300.0, 0.0)
+    )
+    assert all(map(torch.equal, plain, faint))
+    assert not torch.equal(plain[0], loud[0])
+    assert [grid.shape for grid in loud] == [(4, 12), (4, 9)]
+    # a live session that hears its own sound 0.2 s later says the same
+    seed, late = int(report.digest("3/a"), 16) % 2**31, 4800
+    session, echo, said = model.session(seed, temperature=0.9, text_temperature=0.9), torch.zeros(late), []
+    for pcm in users[0].split(1920):
+        frame = session.step((pcm + echo[:1920]).clamp(-1, 1))
+        echo = torch.cat([echo[1920:], frame.pcm])
+        said.append(UNGENERATED if frame.token is None else frame.token)
+    assert said == loud[0][0].tolist()
+
+
 def test_what_was_generated_is_kept(world, model, tmp_path, monkeypatch):
     cases = [world.case("seen-greeting-00"), world.case("text-repeat-00")]
     options = dict(batch_size=1, progress=False, temperature=0.0, text_temperature=0.0)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from minimoshi.data.miniworld import EpisodeMaker, Takes, exchange
-from minimoshi.data.miniworld.bank import FRAME, User, record_user
+from minimoshi.data.miniworld.bank import User, record_user
+from minimoshi.data.miniworld.coding import FRAME
 from minimoshi.data.miniworld.episodes import Episode
 from minimoshi.data.miniworld.sound import Echo, render
 from minimoshi.evaluation.dialogue.activity import stretches

@@ -1,0 +1,171 @@
+"""Takes as codes, encoded beforehand, each in its speaker's background; and Moshi as an echo in a user's microphone.
+
+A bank's folder gets `NAME.codes.npy` for each speaker, further copies of users (`NAME.1.codes.npy`), tapes of noise
+alone (`noise-N.codes.npy`), and what a microphone hears of Moshi (`moshi.echo-NOISE-LOUD.codes.npy`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ...config import SAMPLE_RATE
+from ...mimi import MimiAudioCodec
+from ..augment import coloured, in_room, room_response
+
+FRAME = 1920  # samples
+MOSHI = "moshi"
+NOISE_DB = (None, -70.0, -60.0, -50.0)  # of each kind of background, root mean square below full scale
+TAPE_FRAMES = 750  # of noise, a minute
+CONTEXT = 6  # frames of background before a take while it is encoded
+_CALL = 25 * FRAME  # samples that are encoded at once
+TAIL = 2  # frames of background that belong to a take, so that the codec can settle
+BEFORE, AFTER = 0.03, 0.05  # seconds kept around the sound
+# Moshi from a loudspeaker, as a user's microphone hears it: gains in dB, of a good echo canceller and of none (paper
+# §4.4: up to a fifth of the amplitude). A model that has never heard itself there takes itself for the user.
+ECHO_DB = ((-36.0, -24.0), (-24.0, -10.0))
+ECHOES = [(noise, loud) for noise in range(len(NOISE_DB)) for loud in range(len(ECHO_DB))]
+_LOUDSPEAKER_DB = 8.0  # how much it bends the spectrum, at most
+# Of every take of a user: the same sound gives other codes where it lies otherwise on the frames. Moshi has one
+# copy, which the model learns by heart: with a second one the loss of its sound doubled.
+COPIES = 2
+
+
+def read_index(index: Path) -> tuple[dict, list[dict], np.ndarray]:
+    """Who a speaker is, a row for every take, and the sound of all."""
+    facts, *rows = (json.loads(line) for line in index.read_text().splitlines())
+    return facts, rows, np.memmap(index.with_suffix(".i16"), "<i2", "r")
+
+
+def sound_of(sound: np.ndarray, row: dict) -> np.ndarray:
+    """That of one take, int16 [S]."""
+    return sound[row["offset"] : row["offset"] + row["samples"]]
+
+
+def background(noise: int, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Noise of a kind, float32 [S]: white and, an octave down, brown in equal parts; kind 0 is silence."""
+    level = NOISE_DB[noise]
+    if level is None:
+        return np.zeros(samples, np.float32)
+    white = rng.standard_normal(samples, dtype=np.float32)
+    brown = np.convolve(white, np.full(32, 32**-0.5, np.float32), "same")
+    mixed = white + brown
+    return mixed * np.float32(10 ** (level / 20) / np.sqrt(np.mean(np.square(mixed))))
+
+
+def frames_of(lead: int, samples: int) -> int:
+    """Of a take: those that its sound touches, and the tail."""
+    return -(-(lead + samples) // FRAME) + TAIL
+
+
+def last_frame(lead: int, samples: int) -> int:
+    """The frame of a take's last sound."""
+    return int((lead + samples - AFTER * SAMPLE_RATE) // FRAME)
+
+
+def with_background(sound: np.ndarray, lead: int, noise: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    """int16 [S] -> float32 of whole frames in its background, with CONTEXT frames before; and its frames without."""
+    frames = frames_of(lead, len(sound))
+    wav = background(noise, (CONTEXT + frames) * FRAME, rng)
+    start = CONTEXT * FRAME + lead
+    wav[start : start + len(sound)] += sound.astype(np.float32) / 32767
+    return wav, frames
+
+
+@torch.inference_mode()
+def encode_bank(folder: str | Path, codec: MimiAudioCodec, progress: bool = True, copies: int = COPIES) -> None:
+    """Give Moshi codes and echoes, users codes `copies` times, and make the tapes of noise; what is there stays."""
+    folder, rng = Path(folder), np.random.default_rng(0)
+    for noise in range(len(NOISE_DB)):
+        if not (folder / f"noise-{noise}.codes.npy").exists():
+            wav = background(noise, (TAPE_FRAMES + CONTEXT) * FRAME, rng)
+            codes = codec.encode(torch.from_numpy(wav)[None, None])[0, :, CONTEXT:]
+            np.save(folder / f"noise-{noise}.codes.npy", codes.numpy().astype(np.uint16))
+    indices = sorted(folder.glob("*.jsonl"))
+    work = [(index, copy) for copy in range(copies) for index in indices if copy == 0 or index.stem != MOSHI]
+    for index, copy in tqdm(work, desc="encoding", disable=not progress):
+        if not (coded := codes_of(index, copy)).exists():
+            np.save(coded, _encode(index, codec, rng, copy))
+    if (index := folder / f"{MOSHI}.jsonl").exists():
+        _encode_echoes(index, codec, rng, progress)
+
+
+def echoes_of(index: Path, noise: int, loud: int) -> Path:
+    """The file with Moshi's takes as an echo, in a kind of background and with one of ECHO_DB."""
+    return index.with_suffix(f".echo-{noise}-{loud}.codes.npy")
+
+
+def codes_of(index: Path, copy: int) -> Path:
+    """The file with a copy of a speaker's takes as codes."""
+    return index.with_suffix(f".{copy}.codes.npy" if copy else ".codes.npy")
+
+
+def lead_of(row: dict, copy: int) -> int:
+    """Samples of background before the first one, in a copy of a take: spread over the frame as evenly as may be."""
+    return (row["lead"] + round(copy * 0.618 * FRAME)) % FRAME
+
+
+def _encode(index: Path, codec: MimiAudioCodec, rng: np.random.Generator, copy: int = 0) -> np.ndarray:
+    """All takes of a speaker one after the other, uint16 [Q, frames].
+
+    They are encoded with the background of the speaker between them.
+    """
+    facts, rows, sound = read_index(index)
+
+    def takes() -> Iterable[np.ndarray]:
+        for row in rows:
+            yield with_background(sound_of(sound, row), lead_of(row, copy), facts["noise"], rng)[0]
+
+    return _encode_in_a_row(takes(), codec)
+
+
+def _encode_echoes(index: Path, codec: MimiAudioCodec, rng: np.random.Generator, progress: bool) -> None:
+    """The same of what a microphone hears of Moshi's takes, a file for each kind, uint16 [Q, frames].
+
+    What comes from the loudspeaker went through the codec; each take is in another room and up to a frame later (a take
+    ends with TAIL frames without sound).
+    """
+    missing = [kind for kind in ECHOES if not echoes_of(index, *kind).exists()]
+    if not missing:
+        return
+    lengths = [frames_of(row["lead"], row["samples"]) for row in read_index(index)[1]]
+    codes = torch.from_numpy(np.load(codes_of(index, 0)).astype(np.int64))
+    played = [codec.decode(take[None])[0, 0].numpy() for take in codes.split(lengths, dim=1)]
+
+    def echo(wav: np.ndarray, noise: int, loud: int) -> np.ndarray:
+        heard = coloured(wav, rng, rng.uniform(0, _LOUDSPEAKER_DB))
+        if rng.random() < 0.5:
+            heard = in_room(heard, room_response(rng, rng.uniform(0.1, 0.4), rng.uniform(-18, -6)))
+        start = CONTEXT * FRAME + int(rng.integers(FRAME))
+        mixed = background(noise, CONTEXT * FRAME + len(wav), rng)
+        mixed[start:] += np.float32(10 ** (rng.uniform(*ECHO_DB[loud]) / 20)) * heard[: len(mixed) - start]
+        return mixed
+
+    for kind in tqdm(missing, desc="echoes", disable=not progress):
+        np.save(echoes_of(index, *kind), _encode_in_a_row((echo(wav, *kind) for wav in played), codec))
+
+
+def _encode_in_a_row(wavs: Iterable[np.ndarray], codec: MimiAudioCodec) -> np.ndarray:
+    """The codes of all, each without its CONTEXT, uint16 [Q, frames].
+
+    They are encoded as one stream of two seconds a call, which keeps the work within a core's cache.
+    """
+    state, found, waiting, keep = codec.initial_state(), [], np.zeros(0, np.float32), []
+
+    def encode(wav: np.ndarray) -> None:
+        found.append(codec.encode(torch.from_numpy(wav)[None, None], state)[0].numpy().astype(np.uint16))
+
+    for wav in wavs:
+        waiting = np.concatenate([waiting, wav])
+        keep += [False] * CONTEXT + [True] * (len(wav) // FRAME - CONTEXT)
+        while len(waiting) >= _CALL:
+            encode(waiting[:_CALL])
+            waiting = waiting[_CALL:]
+    if len(waiting):
+        encode(waiting)
+    return np.concatenate(found, axis=1)[:, keep]
