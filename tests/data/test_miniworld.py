@@ -456,12 +456,14 @@ def test_a_grid_says_what_was_placed(folder, maker):
 
 def test_an_echo_lies_in_the_users_rows_while_moshi_speaks(folder, maker):
     make, rng = GridMaker(folder, TextTokenizer.from_pretrained("tiny"), echo=1.0), random.Random(0)
-    found = set()
+    found, broken = set(), 0
     for _ in range(20):
         episode = maker.random(rng, 200, silent=0.0)
         grid = make(episode, rng).codes[9:].numpy()
         for placed in episode.of("user"):
-            assert (grid[:, placed.start : placed.stop] == _codes(placed)[:, : 200 - placed.start]).all()
+            same = (grid[:, placed.start : placed.stop] == _codes(placed)[:, : 200 - placed.start]).all()
+            assert same != (placed.breaks_in and bool(placed.segments[0].take.echoes))
+            broken += not same
         for placed in episode.of("moshi")[:1]:
             take, first = placed.segments[0].take, placed.segments[0].first
             assert take.echoes.keys() == {(noise, loud) for noise in range(4) for loud in range(2)}
@@ -470,6 +472,7 @@ def test_an_echo_lies_in_the_users_rows_while_moshi_speaks(folder, maker):
                 if (grid[:, at : at + 4] == echo[:, first : first + 4]).all():
                     found.add((late, loud))
     assert {late for late, _ in found} <= set(range(1, 7)) and len(found) > 4
+    assert broken > 4
 
 
 def test_an_echo_is_moshi_softly(folder):
@@ -480,7 +483,10 @@ def test_an_echo_is_moshi_softly(folder):
         for codes in (take.codes, take.echoes[0, 0], take.echoes[0, 1])
     )
     assert faint < 0.5 * loud < 0.5 * own
-    assert not any(take.echoes for take in bank.read_takes(folder, "user-000")[1])
+    for take in bank.read_takes(folder, "user-001")[1]:  # whose noise is of kind 2
+        assert take.echoes.keys() == ({(2, 0), (2, 1)} if take.text in ("stop", *skills.MURMURS) else set())
+        assert all(codes.shape == take.codes.shape for codes in take.echoes.values())
+        assert not any((codes == take.codes).all() for codes in take.echoes.values())
 
 
 def test_a_bank_without_echoes_says_so(folder, tmp_path):

@@ -33,6 +33,7 @@ from .coding import (
     ECHOES,
     FRAME,
     MOSHI,
+    breaks_in,
     codes_of,
     echoes_of,
     frames_of,
@@ -88,7 +89,8 @@ class User:
 class Take:
     """Something said once. Times are in seconds from the beginning of frame 0; `codes` uint16 [Q, F] or None.
 
-    echoes: of Moshi, codes [Q, F] of what a microphone hears of it, by (kind of noise, which of ECHO_DB).
+    echoes: codes [Q, F] by (kind of noise, which of ECHO_DB): of Moshi, what a microphone hears of it from a
+    loudspeaker; of a user who breaks in, what it hears while Moshi speaks.
     """
 
     speaker: str
@@ -356,12 +358,13 @@ def read_takes(folder: str | Path, name: str) -> tuple[User, list[Take]]:
 def _takes(index: Path, name: str, rows: list[dict], sound: np.ndarray, copy: int) -> list[Take]:
     coded = codes_of(index, copy)
     codes = np.load(coded) if coded.exists() else None
-    heard = {kind: np.load(path) for kind in ECHOES if (path := echoes_of(index, *kind)).exists()}
-    takes, at = [], 0
+    heard = {kind: np.load(path) for kind in ECHOES if (path := echoes_of(index, *kind, copy)).exists()}
+    takes, at, under = [], 0, 0  # frames so far, and those that there are with an echo too
     for row in rows:
         lead = lead_of(row, copy)
         shift = lead / SAMPLE_RATE
         frames = frames_of(lead, row["samples"])
+        echoed = frames if name == MOSHI or breaks_in(row) else 0
         takes.append(
             Take(
                 speaker=name,
@@ -373,10 +376,10 @@ def _takes(index: Path, name: str, rows: list[dict], sound: np.ndarray, copy: in
                 lead=lead,
                 sound=sound_of(sound, row),
                 codes=None if codes is None else codes[:, at : at + frames],
-                echoes={kind: all_[:, at : at + frames] for kind, all_ in heard.items()},
+                echoes={kind: found[:, under : under + frames] for kind, found in heard.items() if echoed},
             )
         )
-        at += frames
+        at, under = at + frames, under + echoed
     if codes is not None and at != codes.shape[1]:
         raise ValueError(f"{coded} holds {codes.shape[1]} frames, expected {at}: encode {name!r} again")
     return takes

@@ -6,8 +6,10 @@ alone (`noise-N.codes.npy`), and what a microphone hears of Moshi (`moshi.echo-N
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from tqdm import tqdm
 from ...config import SAMPLE_RATE
 from ...mimi import MimiAudioCodec
 from ..augment import coloured, in_room, room_response
+from .skills import MURMURS, STOPS
 
 FRAME = 1920  # samples
 MOSHI = "moshi"
@@ -79,7 +82,7 @@ def with_background(sound: np.ndarray, lead: int, noise: int, rng: np.random.Gen
 
 @torch.inference_mode()
 def encode_bank(folder: str | Path, codec: MimiAudioCodec, progress: bool = True, copies: int = COPIES) -> None:
-    """Give Moshi codes and echoes, users codes `copies` times, and make the tapes of noise; what is there stays."""
+    """Give all takes codes, users `copies` times, and echoes, and make the tapes of noise; what is there stays."""
     folder, rng = Path(folder), np.random.default_rng(0)
     for noise in range(len(NOISE_DB)):
         if not (folder / f"noise-{noise}.codes.npy").exists():
@@ -91,18 +94,18 @@ def encode_bank(folder: str | Path, codec: MimiAudioCodec, progress: bool = True
     for index, copy in tqdm(work, desc="encoding", disable=not progress):
         if not (coded := codes_of(index, copy)).exists():
             np.save(coded, _encode(index, codec, rng, copy))
-    if (index := folder / f"{MOSHI}.jsonl").exists():
-        _encode_echoes(index, codec, rng, progress)
-
-
-def echoes_of(index: Path, noise: int, loud: int) -> Path:
-    """The file with Moshi's takes as an echo, in a kind of background and with one of ECHO_DB."""
-    return index.with_suffix(f".echo-{noise}-{loud}.codes.npy")
+    if (moshi := folder / f"{MOSHI}.jsonl").exists():
+        _encode_echoes(indices, _Loudspeaker(moshi, codec, rng), copies, progress)
 
 
 def codes_of(index: Path, copy: int) -> Path:
     """The file with a copy of a speaker's takes as codes."""
     return index.with_suffix(f".{copy}.codes.npy" if copy else ".codes.npy")
+
+
+def echoes_of(index: Path, noise: int, loud: int, copy: int = 0) -> Path:
+    """The file with a copy of takes under an echo of Moshi, in a kind of background and with one of ECHO_DB."""
+    return codes_of(index.with_suffix(f".echo-{noise}-{loud}.jsonl"), copy)
 
 
 def lead_of(row: dict, copy: int) -> int:
@@ -124,30 +127,63 @@ def _encode(index: Path, codec: MimiAudioCodec, rng: np.random.Generator, copy: 
     return _encode_in_a_row(takes(), codec)
 
 
-def _encode_echoes(index: Path, codec: MimiAudioCodec, rng: np.random.Generator, progress: bool) -> None:
-    """The same of what a microphone hears of Moshi's takes, a file for each kind, uint16 [Q, frames].
+class _Loudspeaker:
+    """Moshi's takes as a loudspeaker plays them, after the codec: each time in another room and at another level."""
 
-    What comes from the loudspeaker went through the codec; each take is in another room and up to a frame later (a take
-    ends with TAIL frames without sound).
-    """
-    missing = [kind for kind in ECHOES if not echoes_of(index, *kind).exists()]
-    if not missing:
-        return
-    lengths = [frames_of(row["lead"], row["samples"]) for row in read_index(index)[1]]
-    codes = torch.from_numpy(np.load(codes_of(index, 0)).astype(np.int64))
-    played = [codec.decode(take[None])[0, 0].numpy() for take in codes.split(lengths, dim=1)]
+    def __init__(self, index: Path, codec: MimiAudioCodec, rng: np.random.Generator):
+        self.index, self.rng, self.codec = index, rng, codec
 
-    def echo(wav: np.ndarray, noise: int, loud: int) -> np.ndarray:
+    @cached_property
+    def takes(self) -> list[np.ndarray]:
+        lengths = [frames_of(row["lead"], row["samples"]) for row in read_index(self.index)[1]]
+        codes = torch.from_numpy(np.load(codes_of(self.index, 0)).astype(np.int64))
+        return [self.codec.decode(take[None])[0, 0].numpy() for take in codes.split(lengths, dim=1)]
+
+    def echo(self, wav: np.ndarray, noise: int, loud: int) -> np.ndarray:
+        """One of them in a kind of noise, CONTEXT before it, up to a frame later (a take ends with silent frames)."""
+        heard, start = self._heard(wav, loud), CONTEXT * FRAME + int(self.rng.integers(FRAME))
+        mixed = background(noise, CONTEXT * FRAME + len(wav), self.rng)
+        mixed[start:] += heard[: len(mixed) - start]
+        return mixed
+
+    def beneath(self, wav: np.ndarray, loud: int) -> np.ndarray:
+        """What somebody says, while some of them are played one after the other."""
+        playing = [self.takes[self.rng.integers(len(self.takes))] for _ in range(1 + len(wav) // FRAME // TAIL)]
+        start = int(self.rng.integers(len(playing[0])))
+        return wav + self._heard(np.concatenate(playing)[start : start + len(wav)], loud)
+
+    def _heard(self, wav: np.ndarray, loud: int) -> np.ndarray:
+        rng = self.rng
         heard = coloured(wav, rng, rng.uniform(0, _LOUDSPEAKER_DB))
         if rng.random() < 0.5:
             heard = in_room(heard, room_response(rng, rng.uniform(0.1, 0.4), rng.uniform(-18, -6)))
-        start = CONTEXT * FRAME + int(rng.integers(FRAME))
-        mixed = background(noise, CONTEXT * FRAME + len(wav), rng)
-        mixed[start:] += np.float32(10 ** (rng.uniform(*ECHO_DB[loud]) / 20)) * heard[: len(mixed) - start]
-        return mixed
+        return np.float32(10 ** (rng.uniform(*ECHO_DB[loud]) / 20)) * heard
 
-    for kind in tqdm(missing, desc="echoes", disable=not progress):
-        np.save(echoes_of(index, *kind), _encode_in_a_row((echo(wav, *kind) for wav in played), codec))
+
+def _encode_echoes(indices: Iterable[Path], loudspeaker: _Loudspeaker, copies: int, progress: bool) -> None:
+    """A file for each kind of echo: Moshi's takes alone, and users breaking in while it speaks, uint16 [Q, frames]."""
+    for index in tqdm(list(indices), desc="echoes", disable=not progress):
+        facts, rows, sound = read_index(index)
+        noises = range(len(NOISE_DB)) if index.stem == MOSHI else [facts["noise"]]
+        for noise, loud, copy in itertools.product(noises, range(len(ECHO_DB)), range(copies)):
+            if (coded := echoes_of(index, noise, loud, copy)).exists() or (copy and index.stem == MOSHI):
+                continue
+            if index.stem == MOSHI:
+                wavs = (loudspeaker.echo(wav, noise, loud) for wav in loudspeaker.takes)
+            else:
+                wavs = (
+                    loudspeaker.beneath(
+                        with_background(sound_of(sound, row), lead_of(row, copy), noise, loudspeaker.rng)[0], loud
+                    )
+                    for row in rows
+                    if breaks_in(row)
+                )
+            np.save(coded, _encode_in_a_row(wavs, loudspeaker.codec))
+
+
+def breaks_in(row: dict) -> bool:
+    """Whether a take of a user is one with which they break in while Moshi speaks."""
+    return row["text"] in (*STOPS, *MURMURS) and not row["manner"]
 
 
 def _encode_in_a_row(wavs: Iterable[np.ndarray], codec: MimiAudioCodec) -> np.ndarray:
@@ -168,4 +204,4 @@ def _encode_in_a_row(wavs: Iterable[np.ndarray], codec: MimiAudioCodec) -> np.nd
             waiting = waiting[_CALL:]
     if len(waiting):
         encode(waiting)
-    return np.concatenate(found, axis=1)[:, keep]
+    return np.concatenate(found, axis=1)[:, keep] if found else np.zeros((codec.n_quantizers, 0), np.uint16)

@@ -58,6 +58,7 @@ class Placed:
     segments: list[Segment]
     words: list[Span]  # in seconds of the episode
     last: int  # frame of its last sound
+    breaks_in: bool = False  # said while Moshi speaks
 
     @property
     def stop(self) -> int:
@@ -348,6 +349,7 @@ class EpisodeMaker:
         length = sum(s.stop - s.first for s in segments)
         earliest, latest = count.start + 6, max(count.start + 7, count.last - (length + 6 if exchange.stops else 8))
         said = self._place(episode, "user", rng.randint(earliest, latest), segments, words)
+        said.breaks_in = True
         mark.broken = (said.start, said.last)
         if not exchange.stops:
             return

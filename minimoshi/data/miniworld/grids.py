@@ -33,7 +33,8 @@ class Grid:
 class GridMaker:
     """Episode -> Grid: `maker(episode, rng)`.
 
-    echo: in what share of the episodes the user's microphone hears Moshi. Where both speak, it hears the user.
+    echo: in what share of the episodes the user's microphone hears Moshi. Where both speak, it hears the user, and
+    both where the user breaks in.
     """
 
     def __init__(self, folder: str | Path, tokenizer: TextTokenizer, echo: float = 0.0):
@@ -51,18 +52,17 @@ class GridMaker:
         codes[1 : 1 + q] = self._tape(0, frames, rng)
         codes[1 + q :] = self._tape(episode.user.noise, frames, rng)
         speaking = np.zeros(frames, bool)
-        if rng.random() < self.echo:
-            self._echo(codes[1 + q :], episode, rng)
+        echo = self._echo(codes[1 + q :], episode, rng) if rng.random() < self.echo else None
         for placed in episode.placed:
             own = placed.speaker == MOSHI
-            _write(codes[1 : 1 + q] if own else codes[1 + q :], placed)
+            _write(codes[1 : 1 + q] if own else codes[1 + q :], placed, None if own else echo)
             if own:
                 speaking[placed.start : placed.stop] = True
         codes[0] = self._text(episode, MOSHI).numpy()
         return Grid(*map(torch.from_numpy, (codes, self._heard(episode), speaking)))
 
-    def _echo(self, rows: np.ndarray, episode: Episode, rng: random.Random) -> None:
-        """Moshi's side as the user's microphone hears it all through an episode: as loud, and as late."""
+    def _echo(self, rows: np.ndarray, episode: Episode, rng: random.Random) -> tuple[int, int]:
+        """Moshi's side as the user's microphone hears it, as loud and as late all through an episode; which echo."""
         late, kind = rng.randint(*_ECHO_LATE), (episode.user.noise, rng.randrange(len(ECHO_DB)))
         for placed in episode.of(MOSHI):
             at = placed.start + late
@@ -75,6 +75,7 @@ class GridMaker:
                 heard = segment.take.echoes[kind][:, segment.first : segment.stop]
                 _put(rows, at, heard)
                 at += heard.shape[1]
+        return kind
 
     def of_one(self, speaker: str, episode: Episode, rng: random.Random) -> Grid:
         """What a transcriber learns from: "user" or "moshi" alone, codes int64 [1 + Q, T], their words beside their
@@ -121,10 +122,10 @@ def text_alone(grid: Grid) -> Grid:
     return Grid(codes, torch.zeros_like(grid.heard), torch.zeros_like(grid.speaking))
 
 
-def _write(rows: np.ndarray, placed: Placed) -> None:
+def _write(rows: np.ndarray, placed: Placed, echo: tuple[int, int] | None = None) -> None:
     at = placed.start
     for segment in placed.segments:
-        codes = segment.take.codes
+        codes = segment.take.echoes.get(echo, segment.take.codes) if placed.breaks_in else segment.take.codes
         if codes is None:
             raise ValueError(f"the takes of {segment.take.speaker!r} have no codes yet; run encode_bank first")
         _put(rows, at, codes[:, segment.first : segment.stop])
