@@ -23,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     own = "0 is greedy (default: the model's own)"
     parser.add_argument("--temperature", type=float, help=f"of the audio tokens; {own}")
     parser.add_argument("--text-temperature", type=float, help=f"of the text tokens; {own}")
+    own = "above 0 Moshi says less, below 0 more (default: the model's own)"
+    parser.add_argument("--pad-bonus", type=float, help=f"added to the logit of PAD; {own}")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (default 0)")
     parser.add_argument("--batch", type=int, default=16, metavar="B", help="conversations at once (default 16)")
     parser.add_argument("--cache", metavar="FOLDER", help=f"results and models (default {default_cache()})")

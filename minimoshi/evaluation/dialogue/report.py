@@ -77,7 +77,7 @@ def make_card(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Ju
     model = load_model(options.model)
     sampling = {
         name: getattr(model.sampling, name) if getattr(options, name) is None else getattr(options, name)
-        for name in ("temperature", "text_temperature")
+        for name in ("temperature", "text_temperature", "pad_bonus")
     }
     runner = Runner(model, cache, seed=options.seed, batch_size=options.batch, **sampling)
     memo = Memo(cache)
@@ -239,7 +239,7 @@ def _user_sound(cases: Sequence[Case]) -> np.ndarray:
 def _command(options: argparse.Namespace) -> str:
     """What to type to get this card again."""
     words = ["minimoshi", "evaluate", "dialogue", options.model, "--cases", options.cases, "--out", options.out]
-    for name in ("transcriber", "quick", "temperature", "text_temperature", "seed"):
+    for name in ("transcriber", "quick", "temperature", "text_temperature", "pad_bonus", "seed"):
         if (value := getattr(options, name)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
     for name in ("baseline", "groups"):
