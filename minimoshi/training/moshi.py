@@ -311,6 +311,7 @@ class MoshiTraining:
         """The generator to use: averaged weights."""
         generator = HierarchicalGenerator(self.generator.config)
         generator.load_state_dict((self.average.module if self.average else self.generator).state_dict())
+        generator.sampling = self.recipe.sampling
         return generator.eval()
 
     @torch.no_grad()
@@ -326,4 +327,5 @@ def load_result(folder: RunFolder, name: str, recipe: MoshiRecipe) -> Hierarchic
     parts = folder.load(name)["parts"]
     generator = HierarchicalGenerator(recipe.model)
     generator.load_state_dict(averaged(parts) or parts["generator"])
+    generator.sampling = recipe.sampling
     return generator.eval()

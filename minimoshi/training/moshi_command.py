@@ -62,7 +62,7 @@ def _codes(options: argparse.Namespace, recipe: MoshiRecipe, folder) -> None:
 
 def training(options: argparse.Namespace, recipe: MoshiRecipe, takes: Path):
     """The training of the stage "dialogue", and batches to check it with."""
-    from ..data.miniworld import EpisodeMaker, GridMaker, Takes, text_alone
+    from ..data.miniworld import EpisodeMaker, GridMaker, Takes, moshi_alone, text_alone
     from ..data.miniworld.coding import MOSHI
     from ..data.text import conversation
     from ..text import TextTokenizer
@@ -80,7 +80,8 @@ def training(options: argparse.Namespace, recipe: MoshiRecipe, takes: Path):
             return grids.of_one(speaker, heard.random(rng, frames), rng)
         if rng.random() < recipe.text_alone:
             return text_alone(grids(read.random(rng, frames), rng))
-        return grids(heard.random(rng, frames), rng)
+        grid = grids(heard.random(rng, frames), rng)
+        return moshi_alone(grid) if rng.random() < recipe.moshi_alone else grid
 
     def line(rng: random.Random) -> list[int]:
         return tokenizer.encode(conversation(rng))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..config import MoshiConfig
+from ..sampling import Sampling
 from .named import Recipe
 
 
@@ -54,6 +55,7 @@ class MoshiRecipe(Recipe):
     user_hesitant: float = 0.0  # in what share of these the next word is late
     user_echo: float = 0.0  # in what share of the episodes the user's microphone hears Moshi (paper: 0.3)
     text_alone: float = 0.1  # share of the episodes whose sound is hidden: sums kept for text, and told names
+    moshi_alone: float = 0.0  # share of the others in which nobody is heard but Moshi
     text_mask: float = 0.0  # how often the text of an episode is hidden altogether (paper's pre-training: 0.3)
     text_delay: float = 0.0  # text is moved by up to this many seconds, either way (paper's pre-training: 0.6)
     depth_active: float = 0.3  # share of the frames in which Moshi speaks that the depth transformer learns from
@@ -61,12 +63,17 @@ class MoshiRecipe(Recipe):
     hear_moshi: float = 0.0  # share of a transcriber's episodes in which it hears Moshi instead of a user
     text_only: float = 0.0  # share of steps that see lines of text alone, with an optimiser state of their own
 
+    # how the result draws its tokens unless told otherwise, see `Sampling`
+    temperature: float = 0.8
+    text_temperature: float = 0.7
+    pad_bonus: float = 0.0
+
     def __post_init__(self) -> None:
-        _ = self.model
+        _ = self.model, self.sampling
         self._require(min(self.steps, self.batch, self.frames) >= 1, "steps, batch and frames must be at least 1")
         shares = (
             "own_drop own_hide text_drop user_noise user_drop user_shallow user_splice user_mixed user_hesitant "
-            "user_echo text_alone text_mask hear_moshi depth_active depth_silent text_only decay"
+            "user_echo text_alone moshi_alone text_mask hear_moshi depth_active depth_silent text_only decay"
         )
         for name in shares.split():
             self._require(0 <= getattr(self, name) <= 1, f"{name} is a share from 0 to 1, got {getattr(self, name)}")
@@ -81,6 +88,12 @@ class MoshiRecipe(Recipe):
         )
 
     @property
+    def sampling(self) -> Sampling:
+        return Sampling(
+            temperature=self.temperature, text_temperature=self.text_temperature, pad_bonus=self.pad_bonus
+        )
+
+    @property
     def model(self) -> MoshiConfig:
         config = MoshiConfig.preset(self.preset)
         return config.transcriber(self.text_behind) if self.text_behind else config
@@ -89,7 +102,7 @@ class MoshiRecipe(Recipe):
 MoshiRecipe.RECIPES = {
     "tiny": dict(
         remembering=0.5, frames=480, batch=2, user_shallow=0.25, user_mixed=0.5, user_hesitant=0.35, user_echo=0.35,
-        ease=2000
+        moshi_alone=0.06, ease=2000, temperature=0.3, text_temperature=0.0, pad_bonus=-0.7
     ),
     "paper": dict(semantic_weight=100.0, pad_weight=0.5, text=1.0, hearing=0.0),
     # meant to `start` from a dialogue model's generator: 250 steps from there hear more than 1,500 from nothing

@@ -20,6 +20,7 @@ from minimoshi.data.miniworld import (
     bank,
     coding,
     exchange,
+    moshi_alone,
     script,
     skills,
     split_of,
@@ -434,6 +435,15 @@ def test_text_alone_keeps_the_words_and_their_times(folder, maker):
     bare = text_alone(grid)
     assert torch.equal(bare.codes[0], grid.codes[0]) and (bare.codes[1:] == ZERO_TOKEN).all()
     assert not bare.heard.any() and not bare.speaking.any() and grid.speaking.any()
+
+
+def test_moshi_alone_keeps_its_side(folder, maker):
+    make, rng = GridMaker(folder, TextTokenizer.from_pretrained("tiny")), random.Random(0)
+    grid = make(maker.random(rng, 100, silent=0.0), rng)
+    alone = moshi_alone(grid)
+    assert torch.equal(alone.codes[:9], grid.codes[:9]) and (alone.codes[9:] == ZERO_TOKEN).all()
+    assert torch.equal(alone.speaking, grid.speaking) and grid.heard.any() and not alone.heard.any()
+    assert (grid.codes[9:] != ZERO_TOKEN).all()
 
 
 def test_a_grid_says_what_was_placed(folder, maker):

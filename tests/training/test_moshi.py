@@ -10,6 +10,7 @@ from minimoshi.data.miniworld.grids import Grid
 from minimoshi.data.miniworld.skills import vocabulary
 from minimoshi.moshi import HierarchicalGenerator
 from minimoshi.moshi.grid import ZERO_TOKEN
+from minimoshi.sampling import Sampling
 from minimoshi.training.loop import RunFolder, train
 from minimoshi.training.moshi import (
     MoshiTraining,
@@ -186,6 +187,18 @@ def test_a_stage_goes_on_from_what_another_made(tmp_path):
     made.result().save_pretrained(tmp_path / "generator")
     with pytest.raises(ValueError, match="not a generator of the preset 'tiny'"):
         first_generator(MoshiRecipe(start=str(tmp_path / "generator")))
+
+
+def test_a_result_draws_as_its_recipe_says(tmp_path):
+    made = toy()
+    assert made.result().sampling == Sampling()
+    made.recipe = made.recipe.replace(temperature=0.3, text_temperature=0.0, pad_bonus=-0.7)
+    made.result().save_pretrained(tmp_path)
+    wanted = Sampling(temperature=0.3, text_temperature=0.0, pad_bonus=-0.7)
+    assert HierarchicalGenerator.from_pretrained(tmp_path).sampling == wanted
+    assert MoshiRecipe.read("tiny").sampling == HierarchicalGenerator.from_pretrained("tiny").sampling == wanted
+    with pytest.raises(ValueError, match="temperatures must be 0"):
+        MoshiRecipe(temperature=-1.0)
 
 
 def test_bad_recipes_are_refused():

@@ -122,6 +122,16 @@ def text_alone(grid: Grid) -> Grid:
     return Grid(codes, torch.zeros_like(grid.heard), torch.zeros_like(grid.speaking))
 
 
+def moshi_alone(grid: Grid) -> Grid:
+    """The same conversation without the user: what Moshi says hangs on what it has said.
+
+    It stands between `text_alone` and speech, so that what is known from one comes out in the other.
+    """
+    codes = grid.codes.clone()
+    codes[1 + len(codes) // 2 :] = ZERO_TOKEN
+    return Grid(codes, torch.zeros_like(grid.heard), grid.speaking)
+
+
 def _write(rows: np.ndarray, placed: Placed, echo: tuple[int, int] | None = None) -> None:
     at = placed.start
     for segment in placed.segments:
