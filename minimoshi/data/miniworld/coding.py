@@ -164,20 +164,17 @@ def _encode_echoes(indices: Iterable[Path], loudspeaker: _Loudspeaker, copies: i
     """A file for each kind of echo: Moshi's takes alone, and users breaking in while it speaks, uint16 [Q, frames]."""
     for index in tqdm(list(indices), desc="echoes", disable=not progress):
         facts, rows, sound = read_index(index)
-        noises = range(len(NOISE_DB)) if index.stem == MOSHI else [facts["noise"]]
-        for noise, loud, copy in itertools.product(noises, range(len(ECHO_DB)), range(copies)):
-            if (coded := echoes_of(index, noise, loud, copy)).exists() or (copy and index.stem == MOSHI):
+        moshi, broken = index.stem == MOSHI, [row for row in rows if breaks_in(row)]
+        noises, many = (range(len(NOISE_DB)), 1) if moshi else ([facts["noise"]], copies)
+        for noise, loud, copy in itertools.product(noises, range(len(ECHO_DB)), range(many)):
+            if (coded := echoes_of(index, noise, loud, copy)).exists():
                 continue
-            if index.stem == MOSHI:
+            if moshi:
                 wavs = (loudspeaker.echo(wav, noise, loud) for wav in loudspeaker.takes)
             else:
-                wavs = (
-                    loudspeaker.beneath(
-                        with_background(sound_of(sound, row), lead_of(row, copy), noise, loudspeaker.rng)[0], loud
-                    )
-                    for row in rows
-                    if breaks_in(row)
-                )
+                places = ((sound_of(sound, row), lead_of(row, copy)) for row in broken)
+                said = (with_background(*place, noise, loudspeaker.rng)[0] for place in places)
+                wavs = (loudspeaker.beneath(wav, loud) for wav in said)
             np.save(coded, _encode_in_a_row(wavs, loudspeaker.codec))
 
 
