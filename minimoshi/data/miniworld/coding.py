@@ -162,20 +162,23 @@ class _Loudspeaker:
 
 def _encode_echoes(indices: Iterable[Path], loudspeaker: _Loudspeaker, copies: int, progress: bool) -> None:
     """A file for each kind of echo: Moshi's takes alone, and users breaking in while it speaks, uint16 [Q, frames]."""
-    for index in tqdm(list(indices), desc="echoes", disable=not progress):
-        facts, rows, sound = read_index(index)
-        moshi, broken = index.stem == MOSHI, [row for row in rows if breaks_in(row)]
-        noises, many = (range(len(NOISE_DB)), 1) if moshi else ([facts["noise"]], copies)
-        for noise, loud, copy in itertools.product(noises, range(len(ECHO_DB)), range(many)):
-            if (coded := echoes_of(index, noise, loud, copy)).exists():
-                continue
-            if moshi:
-                wavs = (loudspeaker.echo(wav, noise, loud) for wav in loudspeaker.takes)
-            else:
-                places = ((sound_of(sound, row), lead_of(row, copy)) for row in broken)
-                said = (with_background(*place, noise, loudspeaker.rng)[0] for place in places)
-                wavs = (loudspeaker.beneath(wav, loud) for wav in said)
-            np.save(coded, _encode_in_a_row(wavs, loudspeaker.codec))
+    work = [one for index in indices for one in _kinds_of_echo(index, copies) if not echoes_of(*one).exists()]
+    for index, noise, loud, copy in tqdm(work, desc="echoes", disable=not progress):
+        if index.stem == MOSHI:
+            wavs = (loudspeaker.echo(wav, noise, loud) for wav in loudspeaker.takes)
+        else:
+            _, rows, sound = read_index(index)
+            places = ((sound_of(sound, row), lead_of(row, copy)) for row in rows if breaks_in(row))
+            said = (with_background(*place, noise, loudspeaker.rng)[0] for place in places)
+            wavs = (loudspeaker.beneath(wav, loud) for wav in said)
+        np.save(echoes_of(index, noise, loud, copy), _encode_in_a_row(wavs, loudspeaker.codec))
+
+
+def _kinds_of_echo(index: Path, copies: int) -> Iterable[tuple[Path, int, int, int]]:
+    """Moshi once in every noise, for any user may hear it; a user's copies in their own."""
+    if index.stem == MOSHI:
+        return itertools.product([index], range(len(NOISE_DB)), range(len(ECHO_DB)), [0])
+    return itertools.product([index], [read_index(index)[0]["noise"]], range(len(ECHO_DB)), range(copies))
 
 
 def breaks_in(row: dict) -> bool:
