@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..audio import check_mono, check_writable, save_audio
-from ..checkpoint import Pretrained, shipped_names
+from ..checkpoint import CONFIG, Pretrained, read_json, shipped_names
 from ..config import EPAD_ID, PAD_ID, SAMPLE_RATE, MoshiConfig
 from ..mimi import MimiAudioCodec
 from ..sampling import Sampling
@@ -174,18 +174,20 @@ class FullDuplexDialogueModel(Pretrained, nn.Module):
     def from_pretrained(
         cls, name_or_path: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
     ) -> FullDuplexDialogueModel:
+        """A shipped name, the folder of a whole model, or of a generator alone: `with_tiny_codec` completes it."""
         name = os.fspath(name_or_path)
         if name in shipped_names(cls.part):
-            return (
-                cls(
-                    codec=MimiAudioCodec.from_pretrained(name),
-                    generator=HierarchicalGenerator.from_pretrained(name),
-                    tokenizer=TextTokenizer.from_pretrained(name),
-                )
-                ._place(device, dtype)
-                .eval()
+            model = cls(
+                codec=MimiAudioCodec.from_pretrained(name),
+                generator=HierarchicalGenerator.from_pretrained(name),
+                tokenizer=TextTokenizer.from_pretrained(name),
             )
-        return super().from_pretrained(name_or_path, device, dtype)
+        elif _is_generator(Path(name)):
+            own = name if (Path(name) / MODEL).exists() else "tiny"
+            model = with_tiny_codec(HierarchicalGenerator.from_pretrained(name), own)
+        else:
+            return super().from_pretrained(name_or_path, device, dtype)
+        return model._place(device, dtype).eval()
 
     def _place(self, device: str | torch.device, dtype: torch.dtype) -> FullDuplexDialogueModel:
         self.generator.to(dtype=dtype)  # the codec stays in single precision: half of it is heard
@@ -199,6 +201,25 @@ class FullDuplexDialogueModel(Pretrained, nn.Module):
         super()._load(folder, card)
         if (folder / MODEL).exists():
             self.tokenizer = TextTokenizer(folder / MODEL)
+
+
+def _is_generator(folder: Path) -> bool:
+    card = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else None
+    return isinstance(card, dict) and card.get("minimoshi") == HierarchicalGenerator.__name__
+
+
+def with_tiny_codec(generator: HierarchicalGenerator, tokenizer: str = "tiny") -> FullDuplexDialogueModel:
+    """A generator with ears and a mouth: the tiny codec, and the tokenizer of that name or folder.
+
+    Raises ValueError for one without a mouth: it is a `Transcriber`'s.
+    """
+    if not generator.config.dep_q:
+        raise ValueError("this generator only listens: Transcriber, or `minimoshi transcribe --model`, can use it")
+    return FullDuplexDialogueModel(
+        codec=MimiAudioCodec.from_pretrained("tiny"),
+        generator=generator,
+        tokenizer=TextTokenizer.from_pretrained(tokenizer),
+    )
 
 
 class DialogueBatch:

@@ -361,3 +361,15 @@ def test_a_model_brings_along_how_it_is_sampled(model: FullDuplexDialogueModel, 
     (tmp_path / "own" / "config.json").write_text(json.dumps(card | {"sampling": {"heat": 1}}))
     with refused(None, "fields of Sampling"):
         HierarchicalGenerator.from_pretrained(tmp_path / "own")
+
+
+def test_a_generator_alone_gets_the_tiny_codec(tmp_path: Path) -> None:
+    shipped = FullDuplexDialogueModel.from_pretrained("tiny")
+    shipped.generator.save_pretrained(tmp_path / "generator")
+    alone = FullDuplexDialogueModel.from_pretrained(tmp_path / "generator")
+    assert same_weights(alone, shipped) and alone.sampling == shipped.sampling and not alone.training
+    assert alone.tokenizer is not None and alone.tokenizer.vocab_size == shipped.tokenizer.vocab_size
+    listens = HierarchicalGenerator(shipped.generator.config.transcriber(2))
+    listens.save_pretrained(tmp_path / "ears")
+    with pytest.raises(ValueError, match="only listens: Transcriber"):
+        FullDuplexDialogueModel.from_pretrained(tmp_path / "ears")

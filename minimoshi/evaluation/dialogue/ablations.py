@@ -26,6 +26,7 @@ from ...data.miniworld.grids import Grid
 from ...data.miniworld.sound import render
 from ...data.stereo import save_dialogue
 from ...moshi import HierarchicalGenerator
+from ...moshi.dialogue import with_tiny_codec
 from ...moshi.grid import ZERO_TOKEN
 from ...text import TextTokenizer
 from ...training.loop import RunFolder, train
@@ -37,7 +38,7 @@ from ..variants import variants_table
 from .cases import Case, read_case
 from .hearing import Ear
 from .report import Judged
-from .run import Runner, with_tiny_codec
+from .run import Runner
 from .summary import summarise
 
 WORLD = {"greeting": 0.15, "colour": 0.3, "opposite": 0.3, "stop": 0.25}  # few answers: short runs get somewhere

@@ -21,12 +21,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from ...checkpoint import CONFIG, read_json, shipped_names
 from ...config import EPAD_ID, PAD_ID, SAMPLE_RATE
 from ...data.miniworld.episodes import SECONDS as FRAME_SECONDS
 from ...data.stereo import Word
-from ...mimi import MimiAudioCodec
-from ...moshi import FullDuplexDialogueModel, HierarchicalGenerator
+from ...moshi import FullDuplexDialogueModel
 from ...moshi.dialogue import timed_words
 from ...moshi.grid import UNGENERATED, ZERO_TOKEN
 from ...text import TextTokenizer
@@ -52,26 +50,11 @@ class Answer:
 
 
 def load_model(name_or_path: str) -> FullDuplexDialogueModel:
-    """A shipped dialogue model, the folder of one, or of a generator alone, to which the tiny codec is added."""
-    path = Path(name_or_path)
-    card = read_json(path / CONFIG) if (path / CONFIG).exists() else {}
-    if name_or_path in shipped_names("generator") or card.get("minimoshi") != HierarchicalGenerator.__name__:
-        model = FullDuplexDialogueModel.from_pretrained(name_or_path)
-    else:
-        own = str(path) if (path / MODEL).exists() else "tiny"
-        model = with_tiny_codec(HierarchicalGenerator.from_pretrained(path), own)
+    """Any dialogue model whose text can be read, or a generator alone, to which the tiny codec is added."""
+    model = FullDuplexDialogueModel.from_pretrained(name_or_path)
     if model.tokenizer is None:
         raise ValueError(f"{name_or_path} has no tokenizer, so its text cannot be read; put {MODEL} into its folder")
-    return model.eval()
-
-
-def with_tiny_codec(generator: HierarchicalGenerator, tokenizer: str = "tiny") -> FullDuplexDialogueModel:
-    """A generator with ears and a mouth: the tiny codec, and the tokenizer of that name or folder."""
-    return FullDuplexDialogueModel(
-        codec=MimiAudioCodec.from_pretrained("tiny"),
-        generator=generator,
-        tokenizer=TextTokenizer.from_pretrained(tokenizer),
-    )
+    return model
 
 
 def fingerprint(model: FullDuplexDialogueModel) -> str:

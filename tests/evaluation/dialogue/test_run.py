@@ -115,7 +115,7 @@ def test_models_and_generators_load(model, tmp_path, monkeypatch):
     assert fingerprint(load_model(str(tmp_path / "dialogue"))) == fingerprint(model)
     model.generator.save_pretrained(tmp_path / "generator")
     model.tokenizer.save(tmp_path / "generator")
-    monkeypatch.setattr("minimoshi.evaluation.dialogue.run.MimiAudioCodec.from_pretrained", lambda name: model.codec)
+    monkeypatch.setattr("minimoshi.mimi.MimiAudioCodec.from_pretrained", lambda name: model.codec)
     assert fingerprint(load_model(str(tmp_path / "generator"))) == fingerprint(model)
     with pytest.raises(FileNotFoundError):
         load_model(str(tmp_path / "nothing"))
