@@ -52,6 +52,6 @@ class Clarity:
     def _codes(self, speech: Speech, lead: int) -> torch.Tensor:
         """int64 [1, Q, F] of a take and the breath after it."""
         sound = (speech.wav * 32767).astype(np.int16)
-        wav, _ = with_background(sound, lead, 0, np.random.default_rng(0))
+        wav = with_background(sound, lead, 0, np.random.default_rng(0))
         codes = self.codec.encode(torch.from_numpy(wav)[None, None])[:, :, CONTEXT:]
         return codes[:, :, : last_frame(lead, len(sound)) + 1 + _BREATH]

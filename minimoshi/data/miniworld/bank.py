@@ -316,11 +316,8 @@ def _record_some(folder: str | Path, user: User, rng: random.Random) -> None:
     """A user of training says `some_says`, and what is `dictated`."""
     refuse_held_out_voice(user.voice)
     says = some_says(rng)
-    slowly = dictated(rng, says)
-    takes = itertools.chain(
-        ((say, say_as(user, say)) for say in says), ((say, say_as(slower(user, times), say)) for say, times in slowly)
-    )
-    add_takes(folder, user, takes)
+    spoken = [(say, user) for say in says] + [(say, slower(user, times)) for say, times in dictated(rng, says)]
+    add_takes(folder, user, ((say, say_as(voice, say)) for say, voice in spoken))
 
 
 def record_bank(folder: str | Path, users: int, seed: int = 0, clear: Clear | None = None) -> None:

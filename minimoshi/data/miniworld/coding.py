@@ -71,13 +71,12 @@ def last_frame(lead: int, samples: int) -> int:
     return int((lead + samples - AFTER * SAMPLE_RATE) // FRAME)
 
 
-def with_background(sound: np.ndarray, lead: int, noise: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
-    """int16 [S] -> float32 of whole frames in its background, with CONTEXT frames before; and its frames without."""
-    frames = frames_of(lead, len(sound))
-    wav = background(noise, (CONTEXT + frames) * FRAME, rng)
+def with_background(sound: np.ndarray, lead: int, noise: int, rng: np.random.Generator) -> np.ndarray:
+    """int16 [S] -> float32 of whole frames in its background, with CONTEXT frames before."""
+    wav = background(noise, (CONTEXT + frames_of(lead, len(sound))) * FRAME, rng)
     start = CONTEXT * FRAME + lead
     wav[start : start + len(sound)] += sound.astype(np.float32) / 32767
-    return wav, frames
+    return wav
 
 
 @torch.inference_mode()
@@ -122,7 +121,7 @@ def _encode(index: Path, codec: MimiAudioCodec, rng: np.random.Generator, copy: 
 
     def takes() -> Iterable[np.ndarray]:
         for row in rows:
-            yield with_background(sound_of(sound, row), lead_of(row, copy), facts["noise"], rng)[0]
+            yield with_background(sound_of(sound, row), lead_of(row, copy), facts["noise"], rng)
 
     return _encode_in_a_row(takes(), codec)
 
@@ -169,7 +168,7 @@ def _encode_echoes(indices: Iterable[Path], loudspeaker: _Loudspeaker, copies: i
         else:
             _, rows, sound = read_index(index)
             places = ((sound_of(sound, row), lead_of(row, copy)) for row in rows if breaks_in(row))
-            said = (with_background(*place, noise, loudspeaker.rng)[0] for place in places)
+            said = (with_background(*place, noise, loudspeaker.rng) for place in places)
             wavs = (loudspeaker.beneath(wav, loud) for wav in said)
         np.save(echoes_of(index, noise, loud, copy), _encode_in_a_row(wavs, loudspeaker.codec))
 

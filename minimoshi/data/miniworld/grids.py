@@ -55,7 +55,7 @@ class GridMaker:
         echo = self._echo(codes[1 + q :], episode, rng) if rng.random() < self.echo else None
         for placed in episode.placed:
             own = placed.speaker == MOSHI
-            _write(codes[1 : 1 + q] if own else codes[1 + q :], placed, None if own else echo)
+            _write(codes[1 : 1 + q] if own else codes[1 + q :], placed, echo)
             if own:
                 speaking[placed.start : placed.stop] = True
         codes[0] = self._text(episode, MOSHI).numpy()

@@ -11,6 +11,7 @@ from ..card import bar_table, number, percent, table
 from . import measures
 from .figures import draw_figures
 from .hearing import ALIKE
+from .run import ECHO
 from .scripts import GROUPS
 from .summary import FELL_SILENT, STAMINA
 
@@ -44,7 +45,8 @@ DEFINITIONS = f"""\
 - **Breaking in**: how long after the end of the user's words Moshi falls silent (below 0: before it); *fell silent*
   within {FELL_SILENT:.0f} s. Controls are the same episodes, the same sound of the same user, without the words that
   break in: how often would Moshi have been silent then anyway, and does it count to the end?
-- **Beside a loudspeaker**: the same model hears its own sound in the user's microphone, 20 dB softer and 0.2 s late.
+- **Beside a loudspeaker**: the same model hears its own sound in the user's microphone,
+  {-ECHO.gain_db:.0f} dB softer and {ECHO.delay} s late.
 - **Long** conversations count in the right answers alone, not in what stands under turns and breaking in.
 - **False starts**: stretches of speech in episodes in which nobody speaks: silence and noise at -70, -60, -50 dB.
 - **Turns**: seconds a minute of speech, pauses (silence between two stretches of one speaker), gaps (of two speakers)

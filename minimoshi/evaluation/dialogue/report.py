@@ -35,15 +35,14 @@ from .cases import Case, load_cases
 from .hearing import Ear, Listener, errors
 from .measures import Row, judge_case
 from .read_aloud import read_aloud, written_down
-from .run import Answer, Runner, load_model, script_answer, step_milliseconds
+from .run import ECHO, Answer, Runner, load_model, script_answer, step_milliseconds
 from .scripts import GROUPS
 from .summary import rate, summarise
 
 JUDGES = ("tiny.en", "base")
 CODEC_CASES = 80  # episodes whose scripted voice is judged once more after the codec
 SPEAKER_CASES = 20
-ECHO_DB = -20.0  # of Moshi's sound in the microphone, for the baseline "echo"
-ECHOED = ("seen", "unseen", "silence", "control")  # groups of episodes that are played with it
+ECHOED = ("seen", "unseen", "silence", "control")  # groups of episodes that are played with an echo
 TIMED_SECONDS = 30
 
 
@@ -93,7 +92,7 @@ def make_card(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Ju
         deaf = Runner(model, cache, seed=options.seed, batch_size=options.batch, half_duplex=True, **sampling)
         systems["half-duplex"] = Judged("model, deaf while it speaks", deaf(cases), ear, cases)
     if "echo" in options.baseline:  # the same model, beside a loudspeaker
-        echoed = Runner(model, cache, seed=options.seed, batch_size=options.batch, echo_db=ECHO_DB, **sampling)
+        echoed = Runner(model, cache, seed=options.seed, batch_size=options.batch, echo=ECHO, **sampling)
         some = [case for case in cases if case.group in ECHOED]
         systems["echo"] = Judged("model with an echo", echoed(some), ear, some)
     if "cascade" in options.baseline:

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from ...config import EPAD_ID, PAD_ID, SAMPLE_RATE
 from ...data.miniworld.episodes import SECONDS as FRAME_SECONDS
+from ...data.miniworld.sound import Echo
 from ...data.stereo import Word
 from ...moshi import FullDuplexDialogueModel
 from ...moshi.dialogue import timed_words
@@ -33,7 +34,7 @@ from ..memo import digest
 from .cases import Case
 
 _WARM_UP = 20  # frames of a session before its steps are timed
-_ECHO_LATE = 0.2  # seconds after which Moshi's sound comes back through the user's microphone
+ECHO = Echo(gain_db=-20.0, delay=0.2)  # of the baseline "echo"
 _TURN = 10  # frames that a word belongs to, for a model that hears nothing while it speaks
 
 
@@ -69,8 +70,8 @@ class Runner:
     """`runner(cases)` yields (case, Answer) for every case; what was generated once is kept in `cache`.
 
     sampling: options of `generator.stream`. seed: a case draws its tokens from `seed` and its name, so neither the
-    batch nor the order matters. half_duplex: the model is made deaf while it speaks. echo_db: the user has a
-    loudspeaker, and the microphone hears Moshi too, so much louder (below 0: softer) and 0.2 s later.
+    batch nor the order matters. half_duplex: the model is made deaf while it speaks. echo: the user has a
+    loudspeaker, and the microphone hears Moshi too, as loud and as late (by a frame or more).
     """
 
     def __init__(
@@ -82,14 +83,14 @@ class Runner:
         batch_size: int = 16,
         progress: bool = True,
         half_duplex: bool = False,
-        echo_db: float | None = None,
+        echo: Echo | None = None,
         **sampling: Any,
     ):
         self.model, self.seed, self.batch_size, self.progress = model, seed, batch_size, progress
-        self.sampling, self.half_duplex, self.echo_db = sampling, half_duplex, echo_db
+        self.sampling, self.half_duplex, self.echo = sampling, half_duplex, echo
         self.key = fingerprint(model)
         options = json.dumps([self.key, seed, sorted(sampling.items())]) + ("/half-duplex" if half_duplex else "")
-        options += "" if echo_db is None else f"/echo {echo_db} dB"
+        options += "" if echo is None else f"/{echo}"
         self.folder = Path(cache) / "dialogues" / hashlib.sha256(options.encode()).hexdigest()[:16]
 
     def __call__(self, cases: Sequence[Case]) -> Iterator[tuple[Case, Answer]]:
@@ -123,7 +124,7 @@ class Runner:
         """
         config, lengths = self.model.config, [-(-len(wav) // self.model.codec.frame_size) for wav in users]
         frames = max(lengths)
-        hear = self._hear_at_once(users, frames) if self.echo_db is None else self._hear_with_echo(users, frames)
+        hear = self._hear_at_once(users, frames) if self.echo is None else self._hear_with_echo(users, frames)
         seeds = [int(digest(f"{self.seed}/{name}"), 16) % 2**31 for name in names]
         stream = self.model.generator.stream(len(users), seed=seeds, **self.sampling)
         nothing = torch.full((len(users), 1 + config.dep_q), UNGENERATED)
@@ -149,7 +150,7 @@ class Runner:
         """Frame by frame, for what a microphone hears now depends on what Moshi has said."""
         codec, config = self.model.codec, self.model.config
         size, state = codec.frame_size, codec.initial_state(len(users))
-        gain, late = 10 ** (self.echo_db / 20), round(_ECHO_LATE * SAMPLE_RATE)
+        gain, late = 10 ** (self.echo.gain_db / 20), round(self.echo.delay * SAMPLE_RATE)
         user = torch.stack([F.pad(wav, (0, frames * size - len(wav))) for wav in users])
         echo = F.pad(torch.zeros_like(user), (late, size))
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from minimoshi.config import EPAD_ID, PAD_ID
+from minimoshi.data.miniworld.sound import Echo
 from minimoshi.evaluation.dialogue import report
 from minimoshi.evaluation.dialogue.cascade import Cascade, Rules
 from minimoshi.evaluation.dialogue.command import add_arguments
@@ -63,7 +64,8 @@ def test_an_echo_is_what_a_microphone_beside_a_loudspeaker_hears(model, tmp_path
     options = dict(seed=3, temperature=0.9, text_temperature=0.9)
     users = [0.1 * torch.randn(n * 1920) for n in (12, 9)]
     plain, faint, loud = (
-        Runner(model, tmp_path, echo_db=db, **options).converse(users, ["a", "b"]) for db in (None, -300.0, 0.0)
+        Runner(model, tmp_path, echo=echo, **options).converse(users, ["a", "b"])
+        for echo in (None, Echo(-300.0, 0.2), Echo(0.0, 0.2))
     )
     assert all(map(torch.equal, plain, faint))
     assert not torch.equal(plain[0], loud[0])
