@@ -40,9 +40,10 @@ class NoSpeechError(ValueError):
 class Part:
     """One kind of speaker in the corpus.
 
-    voice: a name for `open_voice`; `"hibari:crowd"`, a new random speaker for every sentence; or
-    `"folder:PATH"`, the recordings below PATH. minutes: how much to make (a folder may hold less). everyday:
-    share of everyday English, the rest being sentences of the mini-world.
+    voice: a name for `open_voice`; `"hibari:crowd"`, a new random speaker for every sentence; `"hibari:phrases"`,
+    Moshi's answers as it gives them, phrase by phrase; or `"folder:PATH"`, the recordings below PATH. minutes: how
+    much to make (a folder may hold less). everyday: share of everyday English, the rest being sentences of the
+    mini-world.
     """
 
     name: str
@@ -59,24 +60,28 @@ def is_held_out(text: str) -> bool:
 # ------------------------------------------------------------------------------------------------- one clip
 
 
-def prepare(speech: Speech) -> Speech:
-    """Trim the silence on both sides, bring the loudness to `LOUDNESS`. NoSpeechError if nothing is left."""
+def trim(speech: Speech) -> Speech:
+    """Take the silence on both sides away, but for a tenth of a second."""
     wav = speech.wav
     loud = np.flatnonzero(np.abs(wav) > 0.01 * np.abs(wav).max(initial=0.0))
     margin = int(_MARGIN * SAMPLE_RATE)
     start, end = (max(0, loud[0] - margin), min(len(wav), loud[-1] + margin)) if len(loud) else (0, 0)
-    if end - start < _SHORTEST * SAMPLE_RATE:
-        raise NoSpeechError(
-            f"{(end - start) / SAMPLE_RATE:.2f} s of sound: expected at least {_SHORTEST} s of speech"
-        )
-    wav = wav[start:end]
-    wav = wav * (LOUDNESS / np.sqrt(np.mean(np.square(wav, dtype=np.float64))))
     shift = float(start / SAMPLE_RATE)
 
     def moved(spans: list[Span]) -> list[Span]:
         return [replace(s, start=s.start - shift, end=s.end - shift) for s in spans if s.end > shift]
 
-    return Speech(np.clip(wav, -0.99, 0.99).astype(np.float32), moved(speech.words), moved(speech.phones))
+    return Speech(wav[start:end], moved(speech.words), moved(speech.phones))
+
+
+def prepare(speech: Speech) -> Speech:
+    """Trim the silence on both sides, bring the loudness to `LOUDNESS`. NoSpeechError if nothing is left."""
+    speech = trim(speech)
+    seconds = len(speech.wav) / SAMPLE_RATE
+    if seconds < _SHORTEST:
+        raise NoSpeechError(f"{seconds:.2f} s of sound: expected at least {_SHORTEST} s of speech")
+    wav = speech.wav * (LOUDNESS / np.sqrt(np.mean(np.square(speech.wav, dtype=np.float64))))
+    return replace(speech, wav=np.clip(wav, -0.99, 0.99).astype(np.float32))
 
 
 def low_pass(wav: np.ndarray) -> np.ndarray:
@@ -102,6 +107,8 @@ def random_speaker(rng: random.Random, lowest: float = 0.5, highest: float = 1.5
 def _speak(part: Part, seed: int, index: int, held_out: bool) -> tuple[dict, Speech]:
     """Clip `index` of a synthetic part: its row in the index file, and its sound."""
     rng = random.Random(f"{seed}/{part.name}/{index}")
+    if part.voice == "hibari:phrases":
+        return _answer(rng, held_out)
     text = next(t for t in sentences(rng.random(), part.everyday) if is_held_out(t) == held_out)
     spec = part.voice
     if spec == "hibari:crowd":
@@ -112,6 +119,23 @@ def _speak(part: Part, seed: int, index: int, held_out: bool) -> tuple[dict, Spe
     if spec.startswith("hibari") and rng.random() < 1 / 3:  # no voice may be known by its bandwidth alone
         speech = replace(speech, wav=low_pass(speech.wav))
     return {"text": text, "voice": spec}, speech
+
+
+def _answer(rng: random.Random, held_out: bool) -> tuple[dict, Speech]:
+    """An answer of the mini-world put together from phrases said alone, up to a quarter of a second apart."""
+    from .miniworld.skills import SPLITS, moshi_says, phrases  # whose package imports this module
+
+    answers = [text for _, text in moshi_says(SPLITS) if is_held_out(text) == held_out]
+    text, pause = rng.choice(answers), rng.uniform(0.0, 0.25)
+    voice, wavs, words, phones, length = open_voice("hibari"), [], [], [], 0
+    for phrase in phrases(text):
+        said = trim(voice(phrase))
+        shift = length / SAMPLE_RATE
+        words += [replace(s, start=s.start + shift, end=s.end + shift) for s in said.words]
+        phones += [replace(s, start=s.start + shift, end=s.end + shift) for s in said.phones]
+        wavs += [said.wav, np.zeros(round(pause * SAMPLE_RATE), np.float32)]
+        length += len(wavs[-2]) + len(wavs[-1])
+    return {"text": text, "voice": "hibari"}, Speech(np.concatenate(wavs), words, phones)
 
 
 def _recordings(folder: str, seed: int, held_out: bool, exclude: Collection[str]) -> list[Path]:

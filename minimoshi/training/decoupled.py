@@ -39,7 +39,7 @@ class DecoupledRecipe(Config):
     semantic_late: int = 2  # columns of 20 ms that Whisper's features lag behind the frame
     phone_steps: int = 2000
     teacher_frames: int = 100_000  # for principal components and codebooks
-    encoder_steps: int = 6000
+    encoder_steps: int = 8000
     exact_steps: int = 3500  # of the encoder once more, to make its acoustic latents exact; 0: none
     exact_weight: float = 12.0  # of the acoustic error there
     exact_lr: float = 0.25  # share of the rates there

@@ -101,7 +101,7 @@ class CodecRecipe(Recipe):
 _TINY = dict(  # what ships: after the decoupled stages the decoder gets used to its encoder's own tokens
     preset="tiny",
     start="decoupled",
-    steps=6300,
+    steps=12000,
     batch=4,
     seconds=1.28,
     train_encoder=False,

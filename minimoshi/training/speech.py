@@ -14,6 +14,7 @@ from ..data.corpus import Part, SpeechCrops, build_part
 
 SPOKEN = (
     Part("heart", "hibari", 80, 0.55),
+    Part("phrases", "hibari:phrases", 25),
     Part("crowd", "hibari:crowd", 60, 0.55),
     Part("slt", "flite:slt", 9),
     Part("rms", "flite:rms", 9),
@@ -31,16 +32,18 @@ HELD_OUT = (
     Part("joe", "piper:joe", 0.4),
     Part("awb", "flite:awb", 1.5),
 )
-MOSHI = "heart"  # the part that is left as it is: Moshi's own voice
+MOSHI = "heart"
+STEADY = (MOSHI, "phrases")  # the parts that are left as they are: Moshi's own voice
 WEIGHTS = {
-    "heart": 0.25,
-    "crowd": 0.23,
+    "heart": 0.22,
+    "phrases": 0.1,
+    "crowd": 0.2,
     "slt": 0.05,
     "rms": 0.05,
-    "kal16": 0.05,
-    "ked": 0.05,
-    "slt-hts": 0.04,
-    "joe": 0.08,
+    "kal16": 0.04,
+    "ked": 0.04,
+    "slt-hts": 0.03,
+    "joe": 0.07,
 }
 HUMAN_WEIGHT = 0.2  # shared by all folders of recordings
 
@@ -66,7 +69,7 @@ def corpus_crops(folder: Path, augment: bool = True) -> SpeechCrops:
     weights = {name: WEIGHTS.get(name, HUMAN_WEIGHT / max(1, len(human))) for name in names}
     if not weights:
         raise FileNotFoundError(f"{folder} holds no speech; run the stage 'corpus' first")
-    return SpeechCrops(folder, weights, steady=(MOSHI,), augment=augment)
+    return SpeechCrops(folder, weights, steady=STEADY, augment=augment)
 
 
 def batches(crops: SpeechCrops, size: int, samples: int) -> Batches:

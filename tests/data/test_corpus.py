@@ -7,7 +7,8 @@ import pytest
 import soundfile
 
 from minimoshi.data import corpus
-from minimoshi.data.corpus import NoSpeechError, Part, SpeechCrops, build_part, frame_labels, prepare
+from minimoshi.data.corpus import NoSpeechError, Part, SpeechCrops, build_part, frame_labels, is_held_out, prepare
+from minimoshi.data.miniworld.skills import SPLITS, moshi_says, phrases
 from minimoshi.data.voices import PHONES, SAMPLE_RATE, SILENCE, Span, Speech
 from tests.speech_toys import tone_voice, toy_corpus
 
@@ -147,3 +148,21 @@ def test_the_index_tells_where_each_clip_is(tmp_path):
     assert [json.loads(line) for line in (tmp_path / "heart.jsonl").read_text().splitlines()] == rows
     for before, after in zip(rows, rows[1:], strict=False):
         assert after["offset"] == before["offset"] + before["samples"]
+
+
+def test_moshi_gives_its_answers_phrase_by_phrase(tmp_path):
+    rows = build_part(tmp_path, Part("phrases", "hibari:phrases", 0.5))
+    sound = np.memmap(tmp_path / "phrases.i16", "<i2", "r")
+    answers = {text for _, text in moshi_says(SPLITS)}
+    assert len(rows) > 3 and {row["text"] for row in rows} <= answers
+    assert not any(is_held_out(row["text"]) for row in rows)
+    row = max(rows, key=lambda row: len(phrases(row["text"])))
+    letters = row["text"].replace(" ", "")
+    assert [label for label, _, _ in row["phones"]] == [PHONES[1 + ord(letter) % 20] for letter in letters]
+    wav = sound[row["offset"] : row["offset"] + row["samples"]]
+    for letter, (_, start, end) in zip(letters, row["phones"], strict=True):
+        middle = wav[round((start + end) / 2 * SAMPLE_RATE) :][:960]
+        pitch = np.abs(np.fft.rfft(middle)).argmax() * SAMPLE_RATE / 960
+        assert pitch == pytest.approx(200 + 150 * (ord(letter) % 20), abs=30)
+    between = np.diff([start for _, start, _ in row["phones"]])
+    assert (between > 0.101).sum() <= len(phrases(row["text"])) - 1  # a pause between phrases, none within

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from ...config import SAMPLE_RATE
 from ...data.corpus import SpeechCrops
-from ..speech import MOSHI, Batches, batches
+from ..speech import STEADY, Batches, batches
 
 FRAME_SIZE = 1920  # samples of one frame of 80 ms
 
@@ -104,4 +104,4 @@ def corpus_batches(
     if not names:
         raise FileNotFoundError(f"{folder} holds no speech (NAME.jsonl, NAME.i16); make it with build_part")
     lengths = {name: float((Path(folder) / f"{name}.i16").stat().st_size) for name in names}
-    return batches(SpeechCrops(folder, lengths, steady=(MOSHI,), augment=augment), size, frames * FRAME_SIZE)
+    return batches(SpeechCrops(folder, lengths, steady=STEADY, augment=augment), size, frames * FRAME_SIZE)
