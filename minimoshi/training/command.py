@@ -84,7 +84,8 @@ class _Stages:
     def _decoupled(self):
         from .decoupled import DecoupledRecipe, DecoupledRun
 
-        recipe = DecoupledRecipe(preset=self.recipe.preset, seed=self.recipe.seed)
+        kind = {} if self.recipe.semantic else {"semantic": "none"}
+        recipe = DecoupledRecipe(preset=self.recipe.preset, seed=self.recipe.seed, **kind)
         samples = recipe.frames * recipe.codec.frame_size
         return DecoupledRun(self.folder, recipe, self._source(recipe.batch, samples), self._held_out())
 

@@ -35,7 +35,8 @@ class DecoupledRecipe(Config):
 
     preset: str = "tiny"
     seed: int = 0
-    semantic: str = "whisper"  # or "phones": a small network taught here, where the package of Whisper is missing
+    semantic: str = "whisper"  # or "phones": a small network taught here, where the package of Whisper is missing;
+    # or "none": nothing is distilled, for comparison
     semantic_late: int = 2  # columns of 20 ms that Whisper's features lag behind the frame
     phone_steps: int = 2000
     teacher_frames: int = 100_000  # for principal components and codebooks
@@ -53,7 +54,8 @@ class DecoupledRecipe(Config):
 
     def __post_init__(self) -> None:
         self._require(
-            self.semantic in ("whisper", "phones"), f"semantic is whisper or phones, got {self.semantic!r}"
+            self.semantic in ("whisper", "phones", "none"),
+            f"semantic is whisper, phones or none, got {self.semantic!r}",
         )
 
     @property
@@ -105,7 +107,8 @@ class DecoupledRun:
             from .teachers.whisper import WhisperTeacher
 
             listener = WhisperTeacher(self.recipe.frames, late=self.recipe.semantic_late)
-        return SpeechTeacher(self.config.codebook_dim, self.config.frame_size, listener)
+        plain = self.recipe.semantic == "none"
+        return SpeechTeacher(self.config.codebook_dim, self.config.frame_size, listener, plain)
 
     def teacher(self) -> SpeechTeacher:
         teacher = self._new_teacher()

@@ -45,7 +45,7 @@ class CodecRecipe(Recipe):
 
     # losses on the latent
     commitment: float = 0.1
-    semantic: float = 1.0
+    semantic: float = 1.0  # 0: without distillation, in the decoupled stages too
     teacher: str | None = None  # whose features the first level is to carry, see teachers; None: no distillation
     distillation: str = "cosine"  # or "regression", or "phones" (cross-entropy of the corpus's own phone times)
 

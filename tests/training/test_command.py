@@ -67,7 +67,8 @@ def test_a_folder_of_recordings_becomes_a_codec(toy, tmp_path, recordings, capsy
     assert "the codec ->" in capsys.readouterr().out
 
 
-def test_the_corpus_goes_through_all_stages(toy, tmp_path, monkeypatch):
+@pytest.mark.parametrize("distilled", [True, False])
+def test_the_corpus_goes_through_all_stages(toy, tmp_path, monkeypatch, distilled):
     toy_corpus(tmp_path / "corpus", monkeypatch)
     toy_corpus(tmp_path / "heldout", monkeypatch, minutes=0.1)
     monkeypatch.setattr("minimoshi.training.speech.make_corpus", lambda *_: None)
@@ -75,9 +76,12 @@ def test_the_corpus_goes_through_all_stages(toy, tmp_path, monkeypatch):
         "minimoshi.training.decoupled.DecoupledRecipe.__init__",
         _short_recipe(monkeypatch),
     )
-    changes = [part for change in [*SMALL, "train_encoder=false"] for part in ("--set", change)]
+    switches = ["train_encoder=false", f"semantic={int(distilled)}"]
+    changes = [part for change in [*SMALL, *switches] for part in ("--set", change)]
     assert main(["train", "codec", "--run-dir", str(tmp_path), *changes, "--check-every", "4"]) == 0
     assert MimiAudioCodec.from_pretrained(tmp_path / "mimi").n_quantizers == 3
+    teacher = torch.load(tmp_path / "teachers.pt", weights_only=True)["teacher"]
+    assert any(name.startswith("phone_net") for name in teacher) == distilled
 
 
 def _short_recipe(monkeypatch):
@@ -87,7 +91,7 @@ def _short_recipe(monkeypatch):
 
     def short(self, **values):
         steps = dict(phone_steps=2, teacher_frames=200, encoder_steps=2, exact_steps=2, decoder_steps=2, frames=6)
-        original(self, **values, semantic="phones", **steps)
+        original(self, **{"semantic": "phones", **values}, **steps)
 
     return short
 

@@ -108,3 +108,13 @@ def test_loudness_of_a_sound_ten_times_as_strong_is_twice():
     columns = teacher.loudness(tone)
     mel = teacher.loudness.magnitudes(columns)
     assert float(mel.max()) == pytest.approx(float(columns.max()) ** (1 / 0.3), rel=1e-4)
+
+
+def test_a_plain_teacher_distils_nothing():
+    wav = torch.randn(3, 1, 20 * 1920, generator=torch.Generator().manual_seed(0))
+    teacher = SpeechTeacher(dim=12, plain=True)
+    semantic, acoustic = fit_statistics(teacher, lambda rng, spoken: (wav, torch.zeros(3, 20, dtype=torch.long)), 60)
+    assert teacher.phone_net is None and torch.allclose(semantic, acoustic)
+    assert torch.allclose(*teacher(wav)) and not torch.allclose(teacher(wav)[0], torch.zeros(()))
+    with pytest.raises(ValueError, match="no listener"):
+        SpeechTeacher(dim=12, listener=lambda wav: wav, plain=True)

@@ -46,19 +46,24 @@ class SpeechTeacher(nn.Module):
     """Sound [B, 1, S] -> (semantic, acoustic) target latents, each [B, F, d], of unit variance overall.
 
     listener: the teacher of the semantic latent; None: a phone network of its own (`train_phone_net`), which is causal
-    and needs no package. A listener is no part of the weights.
+    and needs no package. A listener is no part of the weights. plain: nothing is distilled; the semantic latent is the
+    acoustic one over again, as if the first codebook were one more for the sound.
     """
 
-    def __init__(self, dim: int, frame_size: int = FRAME_SIZE, listener: Teacher | None = None):
+    def __init__(
+        self, dim: int, frame_size: int = FRAME_SIZE, listener: Teacher | None = None, plain: bool = False
+    ):
         super().__init__()
+        if plain and listener is not None:
+            raise ValueError("a plain teacher distils nothing: give it no listener")
         self.mel, self.loudness = MelColumns(frame_size), LoudnessColumns(frame_size)
-        self._listener = listener
-        self.phone_net = PhoneNet(dim) if listener is None else None
+        self._listener, self.plain = listener, plain
+        self.phone_net = None if plain or listener is not None else PhoneNet(dim)
         self.axes = dim if listener is None else min(dim, PHONE_AXES)
         patch = BANDS * COLUMNS
+        heard = patch if plain else dim if listener is None else listener.dim
         self.register_buffer("basis", torch.eye(patch, dim))
         self.register_buffer("mean", torch.zeros(patch))
-        heard = dim if listener is None else listener.dim
         self.register_buffer("semantic_basis", torch.eye(heard, dim))
         self.register_buffer("semantic_mean", torch.zeros(heard))
         self.register_buffer("scales", torch.ones(2))  # of the semantic and the acoustic latent
@@ -69,6 +74,8 @@ class SpeechTeacher(nn.Module):
 
     def heard(self, wav: Tensor) -> Tensor:
         """[B, 1, S] -> what the semantic latent is made of, [B, F, D]."""
+        if self.plain:
+            return patches(self.loudness(wav))
         return self._listener(wav) if self._listener else self.phone_net(self.columns(wav))[1]
 
     def forward(self, wav: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,7 +106,10 @@ def fit_statistics(teacher: SpeechTeacher, batches: Batches, frames: int, seed: 
     vectors = torch.linalg.eigh(centred.T @ centred / len(centred))[1]
     teacher.basis.copy_(vectors.flip(1)[:, : teacher.basis.shape[1]])
     acoustic = centred @ teacher.basis
-    if teacher.phone_net is None:
+    if teacher.plain:
+        teacher.semantic_basis.copy_(teacher.basis)
+        teacher.semantic_mean.copy_(teacher.mean)
+    elif teacher.phone_net is None:
         axes, mean = phone_axes(features, phones, teacher.axes)
         teacher.semantic_basis.zero_()[:, : teacher.axes] = axes
         teacher.semantic_mean.copy_(mean)
