@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class Augmentation:
     colour_share: float = 0.5  # through another microphone
     colour_db: tuple[float, float] = (0.0, 10.0)
     level_share: float = 0.5
-    level_db: tuple[float, float] = (-12.0, 6.0)
+    level_db: tuple[float, float] = (-20.0, 8.0)
     noise_share: float = 0.35
     noise_db: tuple[float, float] = (-80.0, -42.0)  # of white noise, root mean square below full scale
     room_share: float = 0.2
@@ -41,6 +41,10 @@ class Augmentation:
                 raise ValueError(f"{name}={(low, high)}: expected the smaller number first")
         if self.rate < 0 or self.room_seconds[0] <= 0:
             raise ValueError(f"rate={self.rate}, room_seconds={self.room_seconds}: expected positive numbers")
+
+    def only_rate(self) -> Augmentation:
+        """The same without microphone, room, level and noise: what was said, before anything came in between."""
+        return replace(self, colour_share=0.0, level_share=0.0, noise_share=0.0, room_share=0.0)
 
     def draw_rate(self, rng: np.random.Generator) -> float:
         """How many seconds of the original pass in one second of the crop."""

@@ -274,8 +274,11 @@ class SpeechCrops:
     def batch(
         self, rng: np.random.Generator, size: int, samples: int, spoken: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        """`size` crops: sound float32 [B, 1, S] and phones int64 [B, F]."""
-        crops = [self.draw(rng, samples, spoken=spoken) for _ in range(size)]
+        """`size` crops: sound float32 [B, 1, S] and phones int64 [B, F].
+
+        From an equal `rng` come the same stretches of the same clips whatever else is done to them.
+        """
+        crops = [self.draw(own, samples, spoken=spoken) for own in rng.spawn(size)]
         return np.stack([c.wav for c in crops])[:, None], np.stack([c.phones for c in crops])
 
     def _read(self, name: str, row: dict, start: int, samples: int) -> np.ndarray:

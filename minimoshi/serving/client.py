@@ -32,8 +32,11 @@ class Call:
     words: list[int] = field(default_factory=list)  # the frame in which each of Moshi's words began
 
     @property
-    def mouth_to_ear(self) -> np.ndarray:
-        """Milliseconds from the beginning of a frame to its answer: the delays, and the frame itself."""
+    def back_after(self) -> np.ndarray:
+        """Milliseconds from the beginning of a frame to the sound that comes back for it: the delays, and the frame.
+
+        That sound was chosen before the frame was heard; what answers it comes in the next one, 80 ms later.
+        """
         return 1e3 * (SECONDS + np.array(self.delays))
 
     @property

@@ -35,7 +35,7 @@ REAL_TIME = 0.001  # share of the frames that may be dropped
 
 @dataclass(frozen=True)
 class Row:
-    """What came of so many calls at once. Delays in ms, from a user's sound to Moshi's, the frame's own 80 included."""
+    """What came of so many calls at once. Delays in ms, from the beginning of a frame to the sound back for it."""
 
     calls: int
     frames: int
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
     limits = ("--sessions", str(max(options.calls)), "--minutes", str(options.minutes + 1))
     with serving(options.model, *limits) as (url, number):
         process = psutil.Process(number)
-        print("calls  frames  dropped  mouth to ear: median   99 %   computing a frame   memory  of a core")
+        print("calls  frames  dropped  back after: median     99 %   computing a frame   memory  of a core")
         for calls in options.calls:
             results, memory, share = asyncio.run(_together(url, wav, calls, process))
             rows.append(_row(results, memory, share))
@@ -118,7 +118,7 @@ async def _together(
 
 
 def _row(results: list[Call], memory: list[float], share: float) -> Row:
-    delays = np.concatenate([call.mouth_to_ear for call in results])
+    delays = np.concatenate([call.back_after for call in results])
     delays = delays if len(delays) else np.array([np.nan])  # nothing came back
     steps = [numbers["frame_ms"] for call in results for numbers in call.told]
     return Row(
@@ -142,7 +142,7 @@ def _line(row: Row) -> str:
 
 def drift(results: list[Call], memory: list[float]) -> str:
     """The first tenth of a call beside the last: delay, computing, memory, and how much Moshi says."""
-    delays = results[0].mouth_to_ear
+    delays = results[0].back_after
     steps = np.array([numbers["frame_ms"] for numbers in results[0].told])
     pairs = []
     for name, values, unit in (("delay", delays, "ms"), ("computing", steps, "ms"), ("memory", memory, "MB")):
@@ -163,7 +163,7 @@ def _plot(results: list[Call], memory: list[float], path: Path) -> None:
     delay, step, used = figure.subplots(3, sharex=True)
     for call in results:
         times = np.arange(len(call.delays)) * SECONDS / 60
-        delay.plot(times, call.mouth_to_ear, lw=0.4)
+        delay.plot(times, call.back_after, lw=0.4)
         told = [(numbers["session"] / 60, numbers["frame_ms"], numbers["frame_ms_99"]) for numbers in call.told]
         if told:
             minutes, median, slow = zip(*told, strict=True)
@@ -171,7 +171,7 @@ def _plot(results: list[Call], memory: list[float], path: Path) -> None:
             step.plot(minutes, slow, lw=0.6, label="99 %")
     step.legend()
     used.plot(np.arange(len(memory)) / 60, memory)
-    for axis, label in ((delay, "mouth to ear (ms)"), (step, "computing a frame (ms)"), (used, "memory (MB)")):
+    for axis, label in ((delay, "a frame is back after (ms)"), (step, "computing a frame (ms)"), (used, "memory (MB)")):
         axis.set_ylabel(label)
         axis.set_ylim(0, 1.15 * max(1, axis.dataLim.y1))
         axis.grid(alpha=0.3)

@@ -63,7 +63,9 @@ class _Stages:
         else:
             self._export()
 
-    def _source(self, batch: int, samples: int):
+    def _source(self, batch: int, samples: int, changed: bool = True):
+        """Crops; changed: as a microphone and a room give them, otherwise as they were said."""
+        from ..data.augment import Augmentation
         from .speech import batches, corpus_crops
 
         if self.options.recordings:
@@ -73,7 +75,7 @@ class _Stages:
                 self.options.recordings, channels=self.options.channels, resample=self.options.resample
             )
         else:
-            crops = corpus_crops(self.folder.path / "corpus")
+            crops = corpus_crops(self.folder.path / "corpus", changed or Augmentation().only_rate())
         return batches(crops, batch, samples)
 
     def _held_out(self) -> dict:
@@ -87,7 +89,8 @@ class _Stages:
         kind = {} if self.recipe.semantic else {"semantic": "none"}
         recipe = DecoupledRecipe(preset=self.recipe.preset, seed=self.recipe.seed, **kind)
         samples = recipe.frames * recipe.codec.frame_size
-        return DecoupledRun(self.folder, recipe, self._source(recipe.batch, samples), self._held_out())
+        heard, said = (self._source(recipe.batch, samples, changed) for changed in (True, False))
+        return DecoupledRun(self.folder, recipe, heard, self._held_out(), said=said)
 
     def _training(self):
         from .codec import CodecTraining

@@ -40,7 +40,8 @@ class DecoupledRecipe(Config):
     semantic_late: int = 2  # columns of 20 ms that Whisper's features lag behind the frame
     phone_steps: int = 2000
     teacher_frames: int = 100_000  # for principal components and codebooks
-    encoder_steps: int = 8000
+    encoder_steps: int = 12_000
+    acoustic_weight: float = 8.0  # of the acoustic error there, beside the two ways to ask for the semantic level
     exact_steps: int = 3500  # of the encoder once more, to make its acoustic latents exact; 0: none
     exact_weight: float = 12.0  # of the acoustic error there
     exact_lr: float = 0.25  # share of the rates there
@@ -73,8 +74,14 @@ class DecoupledRun:
         batches: Batches,
         held_out: dict[str, Tensor],
         config: MimiConfig | None = None,
+        said: Batches | None = None,
     ):
+        """said: for the same random numbers the same crops as `batches`, before microphone, room and noise.
+
+        It is what the semantic teacher then listens to: what somebody says does not depend on the telephone.
+        """
         self.folder, self.recipe, self.batches, self.held_out = folder, recipe, batches, held_out
+        self.said = said or batches
         self.config = config or recipe.codec
 
     # ------------------------------------------------------------------------------------------ teachers
@@ -140,15 +147,15 @@ class DecoupledRun:
         """
         teacher, codec = self.teacher(), self.new_codec()
 
-        def compare(wav: Tensor, _: np.random.Generator | None) -> dict[str, Tensor]:
+        def compare(wav: Tensor, said: Tensor, _: np.random.Generator | None) -> dict[str, Tensor]:
             with torch.no_grad():
-                wanted = teacher(wav)
+                wanted = teacher.semantic(said), teacher.acoustic(wav)
             own = projected(codec, wav)
             semantic, acoustic = ((one - target).square().mean() for one, target in zip(own, wanted, strict=True))
             quantizer = codec.quantizer.semantic
             scores = quantizer.scores(own[0], 0)
             naming = F.cross_entropy(scores.flatten(0, 1), quantizer.quantize(wanted[0])[:, 0].flatten())
-            loss = acoustic + 0.4 * semantic + 0.12 * naming
+            loss = self.recipe.acoustic_weight * acoustic + 0.4 * semantic + 0.12 * naming
             return {"loss": loss, "acoustic": acoustic, "semantic": semantic, "naming": naming}
 
         self._train("encoder", codec, encoder_modules(codec), compare, self.recipe.encoder_steps)
@@ -162,7 +169,7 @@ class DecoupledRun:
         codec.load_state_dict(self.folder.load("encoder")["parts"]["codec"])
         before = copy.deepcopy(codec).eval().requires_grad_(False)
 
-        def compare(wav: Tensor, _: np.random.Generator | None) -> dict[str, Tensor]:
+        def compare(wav: Tensor, _: Tensor, __: np.random.Generator | None) -> dict[str, Tensor]:
             with torch.no_grad():
                 wanted = projected(before, wav)[0], teacher.acoustic(wav)
             own = projected(codec, wav)
@@ -176,7 +183,7 @@ class DecoupledRun:
         teacher, codec, mel_loss = self.teacher(), self.new_codec(), MelLoss()
         acoustic_levels = self.config.n_codebooks - 1
 
-        def compare(wav: Tensor, rng: np.random.Generator | None) -> dict[str, Tensor]:
+        def compare(wav: Tensor, _: Tensor, rng: np.random.Generator | None) -> dict[str, Tensor]:
             with torch.no_grad():
                 semantic, acoustic = teacher(wav)
             levels = None
@@ -194,11 +201,11 @@ class DecoupledRun:
         stage: str,
         codec: MimiAudioCodec,
         modules: list[nn.Module],
-        compare: Callable[[Tensor, np.random.Generator | None], dict[str, Tensor]],
+        compare: Callable[[Tensor, Tensor, np.random.Generator | None], dict[str, Tensor]],
         steps: int,
         rates: float = 1.0,
     ) -> None:
-        """Minimise compare(wav, rng)["loss"] over the parameters of `modules`, at so many times the recipe's rates."""
+        """Minimise compare(wav, said, rng)["loss"] over the parameters of `modules`; rates: share of the recipe's."""
         recipe = self.recipe
         codec.requires_grad_(False)
         for module in modules:
@@ -211,7 +218,9 @@ class DecoupledRun:
             factor = rates * cosine(number / steps, number)
             muon.param_groups[0]["lr"], adam.param_groups[0]["lr"] = recipe.muon_lr * factor, recipe.lr * factor
             rng, _ = step_seed(recipe.seed, number)
-            values = compare(self.batches(rng, False)[0], rng)
+            wav = self.batches(rng, False)[0]
+            said = wav if self.said is self.batches else self.said(step_seed(recipe.seed, number)[0], False)[0]
+            values = compare(wav, said, rng)
             muon.zero_grad()
             adam.zero_grad()
             values["loss"].backward()
@@ -222,7 +231,7 @@ class DecoupledRun:
 
         @torch.no_grad()
         def check() -> dict[str, float]:
-            return {f"{name}_held_out": float(compare(wav, None)["loss"]) for name, wav in self.held_out.items()}
+            return {f"{name}_held_out": float(compare(wav, wav, None)["loss"]) for name, wav in self.held_out.items()}
 
         parts = {"codec": codec, "muon": muon, "adam": adam}
         train(self.folder, stage, steps, step, parts, check, check_every=max(1, min(200, steps // 10)))

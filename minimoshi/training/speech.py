@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..config import SAMPLE_RATE
+from ..data.augment import Augmentation
 from ..data.corpus import Part, SpeechCrops, build_part
 
 SPOKEN = (
@@ -62,7 +63,7 @@ def make_corpus(
         build_part(folder / "heldout", part, seed=seed + 1000, held_out=True)
 
 
-def corpus_crops(folder: Path, augment: bool = True) -> SpeechCrops:
+def corpus_crops(folder: Path, augment: bool | Augmentation = True) -> SpeechCrops:
     """Random crops of the corpus in `folder`, every part with its weight."""
     names = sorted(path.stem for path in folder.glob("*.jsonl"))
     human = [name for name in names if name not in WEIGHTS]

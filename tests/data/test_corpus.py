@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from minimoshi.data import corpus
+from minimoshi.data.augment import Augmentation
 from minimoshi.data.corpus import NoSpeechError, Part, SpeechCrops, build_part, frame_labels, is_held_out, prepare
 from minimoshi.data.miniworld.skills import SPLITS, moshi_says, phrases
 from minimoshi.data.voices import PHONES, SAMPLE_RATE, SILENCE, Span, Speech
@@ -109,6 +110,18 @@ def test_crops_repeat_with_the_seed_and_have_the_asked_shape(tmp_path, monkeypat
     assert np.array_equal(first[0], again[0]) and np.array_equal(first[1], again[1])
     assert not np.array_equal(first[0], crops.batch(np.random.default_rng(6), 8, 4 * 1920)[0])
     assert np.abs(first[0]).max() <= 0.99
+
+
+def test_the_same_crops_as_they_were_said(tmp_path, monkeypatch):
+    toy_corpus(tmp_path, monkeypatch)
+    disturbed = Augmentation(rate_share=1.0, level_share=1.0, level_db=(-6.0, -6.0), noise_share=1.0)
+    heard, said = (
+        SpeechCrops(tmp_path, {"heart": 1, "crowd": 1}, augment=changes).batch(np.random.default_rng(7), 12, 4 * 1920)
+        for changes in (disturbed, disturbed.only_rate())
+    )
+    assert np.array_equal(heard[1], said[1]) and not np.array_equal(heard[0], said[0])
+    pairs = [(one, other) for one, other in zip(heard[0][:, 0], said[0][:, 0], strict=True) if other.std() > 0.01]
+    assert len(pairs) > 6 and all(np.corrcoef(one, other)[0, 1] > 0.5 for one, other in pairs)
 
 
 def test_a_missing_part_is_named(tmp_path, monkeypatch):

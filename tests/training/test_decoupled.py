@@ -49,7 +49,8 @@ def losses(run: DecoupledRun, codec: MimiAudioCodec) -> tuple[float, float]:
     semantic, acoustic = (float((one - target).square().mean()) for one, target in zip(own, wanted, strict=True))
     distances = torch.cdist(own[0], group.centroids[0]).square() / 2
     naming = float(cross_entropy(-distances.flatten(0, 1), group.quantize(wanted[0]).flatten()))
-    return acoustic + 0.4 * semantic + 0.12 * naming, float(MelLoss()(resynthesise(codec, *wanted)[:, 0], sound[:, 0]))
+    loss = run.recipe.acoustic_weight * acoustic + 0.4 * semantic + 0.12 * naming
+    return loss, float(MelLoss()(resynthesise(codec, *wanted)[:, 0], sound[:, 0]))
 
 
 def test_both_halves_learn_and_are_joined(corpus, tmp_path):
@@ -83,6 +84,32 @@ def test_the_acoustic_level_becomes_exact_and_the_semantic_one_stays(corpus, tmp
     assert (exact - wanted).square().mean() < 0.985 * (rough - wanted).square().mean()
     assert (means - meant).square().mean() < 0.5 * meant.square().mean()
     assert run.folder.rows("exact")[-1]["step"] == 60
+
+
+def test_the_teacher_hears_what_was_said(corpus, tmp_path):
+    run = toy_run(corpus, tmp_path, steps=2)
+    run.make_teachers()
+    crops, numbers = batches(corpus_crops(corpus / "corpus"), 2, SAMPLES), []
+
+    def drawn(scale):
+        def draw(rng: np.random.Generator, spoken: bool):
+            numbers.append((scale, tuple(rng.bit_generator.seed_seq.entropy)))
+            return tuple(scale * part for part in crops(rng, spoken))
+
+        return draw
+
+    run.batches, run.said = drawn(1), drawn(0)
+    run.train_encoder()
+    assert [n for scale, n in numbers if scale] == [n for scale, n in numbers if not scale] and len(numbers) == 4
+    teacher, codec = run.teacher(), run.new_codec()
+    with torch.no_grad():
+        wav, _ = crops(np.random.default_rng([0, 0]), False)
+        silence = torch.zeros_like(wav)
+        own = projected(codec, wav)
+        wanted = teacher.semantic(silence), teacher.acoustic(wav)
+    first = [float((one - target).square().mean()) for one, target in zip(own, wanted, strict=True)]
+    row = run.folder.rows("encoder")[0]
+    assert (row["semantic"], row["acoustic"]) == pytest.approx(first, rel=0.05)
 
 
 def test_a_killed_stage_goes_on_and_a_finished_one_is_not_repeated(corpus, tmp_path):

@@ -79,8 +79,11 @@ class SpeechTeacher(nn.Module):
         return self._listener(wav) if self._listener else self.phone_net(self.columns(wav))[1]
 
     def forward(self, wav: Tensor) -> tuple[Tensor, Tensor]:
-        semantic = (self.heard(wav) - self.semantic_mean) @ self.semantic_basis / self.scales[0]
-        return semantic, self.acoustic(wav)
+        return self.semantic(wav), self.acoustic(wav)
+
+    def semantic(self, wav: Tensor) -> Tensor:
+        """[B, 1, S] -> the semantic latent alone, [B, F, d]."""
+        return (self.heard(wav) - self.semantic_mean) @ self.semantic_basis / self.scales[0]
 
     def acoustic(self, wav: Tensor) -> Tensor:
         """[B, 1, S] -> the acoustic latent alone, [B, F, d]."""
