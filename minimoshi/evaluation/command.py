@@ -14,7 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("codec", metavar="CODEC", help="a shipped name or a folder with config.json")
     parser.add_argument("--test-set", required=True, metavar="FOLDER", help="clips with a transcripts.json")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="where the card goes")
-    parser.add_argument("--against", metavar="CODEC", help="a codec trained without distillation, to compare probes")
+    twin = "a codec trained without distillation (train codec --set semantic=0), to compare probes"
+    parser.add_argument("--against", metavar="CODEC", help=twin)
     parser.add_argument("--quick", action="store_true", help="few clips, one judge, no other codecs: for a first look")
     some = f"at most N of a group (default all; quick {QUICK_CLIPS})"
     parser.add_argument("--clips", type=int, metavar="N", help=some)

@@ -17,7 +17,7 @@ class MoshiRecipe(Recipe):
     text_behind: int = 0  # frames; above 0 the model only listens, and writes what users say that much later
     start: str | None = None  # a folder with a generator (or "helium:FOLDER", text model only) to begin from
     seed: int = 0
-    steps: int = 20_000
+    steps: int = 40_000
     batch: int = 4  # episodes a step; at equal data small batches learn more here
     frames: int = 240  # of an episode: 19.2 s
 
