@@ -66,12 +66,13 @@ def trim(speech: Speech) -> Speech:
     loud = np.flatnonzero(np.abs(wav) > 0.01 * np.abs(wav).max(initial=0.0))
     margin = int(_MARGIN * SAMPLE_RATE)
     start, end = (max(0, loud[0] - margin), min(len(wav), loud[-1] + margin)) if len(loud) else (0, 0)
-    shift = float(start / SAMPLE_RATE)
+    cut = float(start / SAMPLE_RATE)
+    words, phones = (_moved([s for s in spans if s.end > cut], -cut) for spans in (speech.words, speech.phones))
+    return Speech(wav[start:end], words, phones)
 
-    def moved(spans: list[Span]) -> list[Span]:
-        return [replace(s, start=s.start - shift, end=s.end - shift) for s in spans if s.end > shift]
 
-    return Speech(wav[start:end], moved(speech.words), moved(speech.phones))
+def _moved(spans: list[Span], seconds: float) -> list[Span]:
+    return [replace(s, start=s.start + seconds, end=s.end + seconds) for s in spans]
 
 
 def prepare(speech: Speech) -> Speech:
@@ -130,9 +131,8 @@ def _answer(rng: random.Random, held_out: bool) -> tuple[dict, Speech]:
     voice, wavs, words, phones, length = open_voice("hibari"), [], [], [], 0
     for phrase in phrases(text):
         said = trim(voice(phrase))
-        shift = length / SAMPLE_RATE
-        words += [replace(s, start=s.start + shift, end=s.end + shift) for s in said.words]
-        phones += [replace(s, start=s.start + shift, end=s.end + shift) for s in said.phones]
+        words += _moved(said.words, length / SAMPLE_RATE)
+        phones += _moved(said.phones, length / SAMPLE_RATE)
         wavs += [said.wav, np.zeros(round(pause * SAMPLE_RATE), np.float32)]
         length += len(wavs[-2]) + len(wavs[-1])
     return {"text": text, "voice": "hibari"}, Speech(np.concatenate(wavs), words, phones)

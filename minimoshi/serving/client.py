@@ -22,7 +22,7 @@ SECONDS = FRAME / SAMPLE_RATE  # of a frame
 
 @dataclass
 class Call:
-    """What came of it. delays: seconds from the moment a frame was sent to the moment the answer to it was there."""
+    """What came of it. delays: seconds from the moment a frame was sent to the moment the sound for it was back."""
 
     stereo: Tensor  # float [2, S]: left Moshi, right the user
     text: str

@@ -89,8 +89,10 @@ class _Stages:
         kind = {} if self.recipe.semantic else {"semantic": "none"}
         recipe = DecoupledRecipe(preset=self.recipe.preset, seed=self.recipe.seed, **kind)
         samples = recipe.frames * recipe.codec.frame_size
-        heard, said = (self._source(recipe.batch, samples, changed) for changed in (True, False))
-        return DecoupledRun(self.folder, recipe, heard, self._held_out(), said=said)
+        said = None if self.options.recordings else self._source(recipe.batch, samples, changed=False)
+        return DecoupledRun(
+            self.folder, recipe, self._source(recipe.batch, samples), self._held_out(), said=said
+        )
 
     def _training(self):
         from .codec import CodecTraining

@@ -78,10 +78,11 @@ class DecoupledRun:
     ):
         """said: for the same random numbers the same crops as `batches`, before microphone, room and noise.
 
-        It is what the semantic teacher then listens to: what somebody says does not depend on the telephone.
+        It is what the semantic teacher then listens to, where it is given: what somebody says does not depend on the
+        telephone.
         """
         self.folder, self.recipe, self.batches, self.held_out = folder, recipe, batches, held_out
-        self.said = said or batches
+        self.said = said
         self.config = config or recipe.codec
 
     # ------------------------------------------------------------------------------------------ teachers
@@ -147,9 +148,9 @@ class DecoupledRun:
         """
         teacher, codec = self.teacher(), self.new_codec()
 
-        def compare(wav: Tensor, said: Tensor, _: np.random.Generator | None) -> dict[str, Tensor]:
+        def compare(wav: Tensor, _: np.random.Generator | None, said: Tensor | None = None) -> dict[str, Tensor]:
             with torch.no_grad():
-                wanted = teacher.semantic(said), teacher.acoustic(wav)
+                wanted = teacher.semantic(wav if said is None else said), teacher.acoustic(wav)
             own = projected(codec, wav)
             semantic, acoustic = ((one - target).square().mean() for one, target in zip(own, wanted, strict=True))
             quantizer = codec.quantizer.semantic
@@ -158,7 +159,7 @@ class DecoupledRun:
             loss = self.recipe.acoustic_weight * acoustic + 0.4 * semantic + 0.12 * naming
             return {"loss": loss, "acoustic": acoustic, "semantic": semantic, "naming": naming}
 
-        self._train("encoder", codec, encoder_modules(codec), compare, self.recipe.encoder_steps)
+        self._train("encoder", codec, encoder_modules(codec), compare, self.recipe.encoder_steps, said=self.said)
 
     def _train_acoustic_level(self) -> None:
         """Its error weighted more, the semantic level tied to what it has become: no listener is asked any more.
@@ -169,7 +170,7 @@ class DecoupledRun:
         codec.load_state_dict(self.folder.load("encoder")["parts"]["codec"])
         before = copy.deepcopy(codec).eval().requires_grad_(False)
 
-        def compare(wav: Tensor, _: Tensor, __: np.random.Generator | None) -> dict[str, Tensor]:
+        def compare(wav: Tensor, _: np.random.Generator | None) -> dict[str, Tensor]:
             with torch.no_grad():
                 wanted = projected(before, wav)[0], teacher.acoustic(wav)
             own = projected(codec, wav)
@@ -183,7 +184,7 @@ class DecoupledRun:
         teacher, codec, mel_loss = self.teacher(), self.new_codec(), MelLoss()
         acoustic_levels = self.config.n_codebooks - 1
 
-        def compare(wav: Tensor, _: Tensor, rng: np.random.Generator | None) -> dict[str, Tensor]:
+        def compare(wav: Tensor, rng: np.random.Generator | None) -> dict[str, Tensor]:
             with torch.no_grad():
                 semantic, acoustic = teacher(wav)
             levels = None
@@ -201,11 +202,15 @@ class DecoupledRun:
         stage: str,
         codec: MimiAudioCodec,
         modules: list[nn.Module],
-        compare: Callable[[Tensor, Tensor, np.random.Generator | None], dict[str, Tensor]],
+        compare: Callable[..., dict[str, Tensor]],
         steps: int,
         rates: float = 1.0,
+        said: Batches | None = None,
     ) -> None:
-        """Minimise compare(wav, said, rng)["loss"] over the parameters of `modules`; rates: share of the recipe's."""
+        """Minimise compare(wav, rng)["loss"] over the parameters of `modules`, at so many times the recipe's rates.
+
+        said: another source of the same crops; compare then gets its crop as `said`.
+        """
         recipe = self.recipe
         codec.requires_grad_(False)
         for module in modules:
@@ -219,8 +224,8 @@ class DecoupledRun:
             muon.param_groups[0]["lr"], adam.param_groups[0]["lr"] = recipe.muon_lr * factor, recipe.lr * factor
             rng, _ = step_seed(recipe.seed, number)
             wav = self.batches(rng, False)[0]
-            said = wav if self.said is self.batches else self.said(step_seed(recipe.seed, number)[0], False)[0]
-            values = compare(wav, said, rng)
+            twin = {"said": said(step_seed(recipe.seed, number)[0], False)[0]} if said else {}
+            values = compare(wav, rng, **twin)
             muon.zero_grad()
             adam.zero_grad()
             values["loss"].backward()
@@ -231,7 +236,7 @@ class DecoupledRun:
 
         @torch.no_grad()
         def check() -> dict[str, float]:
-            return {f"{name}_held_out": float(compare(wav, wav, None)["loss"]) for name, wav in self.held_out.items()}
+            return {f"{name}_held_out": float(compare(wav, None)["loss"]) for name, wav in self.held_out.items()}
 
         parts = {"codec": codec, "muon": muon, "adam": adam}
         train(self.folder, stage, steps, step, parts, check, check_every=max(1, min(200, steps // 10)))
