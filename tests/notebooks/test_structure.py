@@ -1,7 +1,9 @@
 """Every notebook keeps to the skeleton of the course: a reader who knows one finds the way in all."""
 
+import base64
 import html
 import inspect
+import io
 import re
 import statistics
 import subprocess
@@ -10,7 +12,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pytest
+import soundfile
 
 from minimoshi.lab import build, museum
 from minimoshi.lab.maps import ANNEX, COURSE
@@ -220,6 +224,14 @@ def test_pictures_are_described_and_sounds_have_their_words(path: Path) -> None:
             assert said.split()[0].strip("[]") in html.unescape(data["text/html"])
         assert "image/svg+xml" not in data
     assert 6 <= pictures <= 14 and sounds >= 1
+
+
+@pytest.mark.parametrize("path", ONE)
+def test_every_sound_can_be_heard(path: Path) -> None:
+    for output in outputs(read(path)):
+        for sound in re.findall(r'src="data:audio/\w+;base64,([^"]+)"', output.get("data", {}).get("text/html", "")):
+            wav, _ = soundfile.read(io.BytesIO(base64.b64decode(sound)))
+            assert 0.03 < np.abs(wav).max() <= 1.0, output["data"]["text/plain"]
 
 
 @pytest.mark.parametrize("path", ONE)
