@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-dir", required=True, metavar="FOLDER", help="for everything that the run makes")
     parser.add_argument("--preset", default="tiny", choices=["tiny"], help="recipes of all stages (default tiny)")
     parser.add_argument("--human", action="append", default=[], metavar="NAME=FOLDER", help="recordings for the codec")
-    parser.add_argument("--users", type=int, default=300, help="voices that talk to Moshi (default 300)")
+    parser.add_argument("--users", type=int, default=230, help="voices of users; each has a twin (default 230)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
 
 

@@ -25,7 +25,7 @@ HELD_OUT = 2  # batches of episodes to check with
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser, ", ".join(MoshiRecipe.RECIPES), STAGES, 250, "generator (default RUN_DIR/generator)")
-    parser.add_argument("--users", type=int, default=300, help="voices that talk to Moshi (default 300)")
+    parser.add_argument("--users", type=int, default=230, help="voices of users; each has a twin (default 230)")
     parser.add_argument("--takes", metavar="FOLDER", help="takes of another run (default: its own, RUN_DIR/takes)")
     parser.add_argument("--codec", default="tiny", help="a shipped name or a folder (default tiny)")
     parser.add_argument("--tokenizer", default="tiny", help="a shipped name or a folder (default tiny)")

@@ -33,6 +33,7 @@ from .coding import (
     ECHOES,
     FRAME,
     MOSHI,
+    NOISE_DB,
     breaks_in,
     codes_of,
     echoes_of,
@@ -42,7 +43,7 @@ from .coding import (
     read_index,
     sound_of,
 )
-from .skills import BEGINNINGS, MANNERS, SPLITS, Say, moshi_says, phrases, user_says
+from .skills import BEGINNINGS, GREETINGS, MANNERS, MURMURS, SPLITS, STOPS, Say, moshi_says, phrases, user_says
 
 _TAKES = 12  # of each of Moshi's phrases
 _TRIED = 60  # at most, to find that many which are understood
@@ -63,6 +64,10 @@ _GAIN_DB = {"loud": 9.0, "quiet": -13.0}
 # machine, and so are they spoken for its prompts. Who never heard "minus" last most of a second takes it for "nine".
 _DICTATED = ((1.1, 1.9), 0.7)
 _BEGUN_SLOWLY = ((1.1, 1.35), 0.25)
+# How many more times everybody says what cannot be put together word by word: how they sound, and whatever they say in
+# a word or two. Of a single take a model learns the take.
+_AGAIN_MANNER, _AGAIN_SHORT = 4, 2
+_TWIN, _TWIN_DB = "-twin", (-20.0, 8.0)  # end of the name, and gain, of a twin
 
 
 @dataclass(frozen=True)
@@ -312,18 +317,35 @@ def dictated(rng: random.Random, says: Iterable[Say]) -> list[tuple[Say, float]]
     return found
 
 
+def another_time(rng: random.Random, user: User) -> User:
+    """The same user on another day: a little faster or slower, higher or lower, louder or softer."""
+    factor, gain = math.exp(rng.uniform(-0.08, 0.08)), user.gain_db + rng.uniform(-3, 3)
+    if not user.voice.startswith("hibari"):
+        return replace(user, rate=user.rate * factor, gain_db=gain)
+    voice = _dialled(_dialled(user.voice, "speed", factor), "f0", math.exp(rng.uniform(-0.04, 0.04)))
+    return replace(user, voice=voice, gain_db=gain)
+
+
+def said_again(rng: random.Random, user: User) -> list[tuple[Say, User]]:
+    """What a user says several times, and as whom: every manner, greetings, and all with which they break in."""
+    says = [say for say in user_says() if say.manner or say.text in (*GREETINGS, *STOPS, *MURMURS)]
+    times = [_AGAIN_MANNER if say.manner else _AGAIN_SHORT for say in says]
+    return [(say, another_time(rng, user)) for say, many in zip(says, times, strict=True) for _ in range(many)]
+
+
 def _record_some(folder: str | Path, user: User, rng: random.Random) -> None:
-    """A user of training says `some_says`, and what is `dictated`."""
+    """A user of training says `some_says`, what is `dictated`, and what is `said_again`."""
     refuse_held_out_voice(user.voice)
     says = some_says(rng)
     spoken = [(say, user) for say in says] + [(say, slower(user, times)) for say, times in dictated(rng, says)]
+    spoken += said_again(rng, user)
     add_takes(folder, user, ((say, say_as(voice, say)) for say, voice in spoken))
 
 
 def record_bank(folder: str | Path, users: int, seed: int = 0, clear: Clear | None = None) -> None:
     """Moshi and `users` users of training, who say `some_says` each: many voices teach more than many sentences.
 
-    Every second one is a `guest`. clear: for `record_moshi`.
+    Every second one is a `guest`, and each has a `twin`. clear: for `record_moshi`.
     """
     record_moshi(folder, seed, clear=clear)
     guests = users // 2
@@ -335,6 +357,38 @@ def record_bank(folder: str | Path, users: int, seed: int = 0, clear: Clear | No
     for number in tqdm(range(guests), desc="guests"):
         rng = random.Random(f"{seed}/guest/{number}")
         _record_some(folder, guest(rng, f"guest-{number:03d}"), rng)
+    for name in tqdm([name for name in speakers(folder) if not name.endswith(_TWIN)], desc="twins"):
+        twin(folder, name)
+
+
+def twin(folder: str | Path, name: str) -> None:
+    """Let all takes of a user of the bank be played faster or slower, so in another voice, before another microphone.
+
+    The second user, NAME-twin, is softer, noisier and more often in a room than `random_user` makes them: what is said
+    clearly nearby teaches little of what a codec makes of soft speech in noise.
+    """
+    folder, rng = Path(folder), random.Random(f"twin/{name}")
+    facts, rows, sound = read_index(folder / f"{name}.jsonl")
+    rate, gain, colour = math.exp(rng.uniform(-0.12, 0.12)), rng.uniform(*_TWIN_DB), rng.uniform(0, 8)
+    room = (rng.uniform(0.1, 0.4), rng.uniform(-20, -8)) if rng.random() < 0.4 else None
+    louder = np.float32(10 ** ((gain - facts["gain_db"]) / 20) / 32767)
+    draw = np.random.default_rng(rng.randrange(2**32))
+    curve, response = draw.integers(2**32), room and room_response(draw, *room)
+
+    def played(row: dict) -> Speech:
+        wav = sound_of(sound, row).astype(np.float32) * louder
+        wav = librosa.resample(wav, orig_sr=SAMPLE_RATE * rate, target_sr=SAMPLE_RATE, res_type="soxr_mq")
+        wav = coloured(wav, np.random.default_rng(curve), colour)
+        wav = wav if response is None else in_room(wav, response)
+        return Speech(np.clip(wav, -0.99, 0.99), [Span(w, start / rate, end / rate) for w, start, end in row["words"]])
+
+    other = {
+        "name": f"{name}{_TWIN}", "gain_db": gain, "noise": rng.randrange(len(NOISE_DB)), "room": room,
+        "rate": facts["rate"] * rate, "colour": colour,
+    }
+    if not (folder / f"{name}{_TWIN}.jsonl").exists():
+        said = (({"text": row["text"], "manner": row["manner"]}, played(row)) for row in rows)
+        _write(folder, f"{name}{_TWIN}", facts | other, said)
 
 
 # -------------------------------------------------------------------------------------------------- reading

@@ -36,6 +36,9 @@ _BEGUN = 0.3  # how often a sentence put together begins with words that were sa
 _HESITATION = (1, 16)  # frames in which somebody looks for the next word
 _SEAM = 0.025  # seconds by which a word of a user may begin beside the edge of a frame, to be cut there
 _OVERLAP = 0.1  # how often the user speaks a little before Moshi has ended
+# In training, how often who breaks in comes late, up to so many frames after Moshi's last word: a model that speaks
+# faster than its script meets that too, and whoever never did answers a "mhm" with a greeting.
+_LATE, _LATE_FRAMES = 0.2, 12
 # In training, how often nobody says anything for a while, and how long. Who never met a silence takes it for the end.
 _LULL, _LULL_FRAMES = 0.08, (20, 150)
 
@@ -285,7 +288,7 @@ class EpisodeMaker:
         for exchange in script(rng, frames // 20, self.skills, self.splits, lambda e: self.takes.can_ask(name, e)):
             at += rng.randint(*_LULL_FRAMES) if rng.random() < _LULL else 0
             before = len(episode.placed), len(episode.marks)
-            at = self._add(rng, episode, name, exchange, at)
+            at = self._add(rng, episode, name, exchange, at, late=rng.random() < _LATE)
             if at > frames:
                 del episode.placed[before[0] :], episode.marks[before[1] :]
                 break
@@ -311,12 +314,14 @@ class EpisodeMaker:
 
     # ------------------------------------------------------------------------------------ one exchange
 
-    def _add(self, rng: random.Random, episode: Episode, name: str, exchange: Exchange, at: int) -> int:
-        """Place an exchange from frame `at` on; returns where the next one may begin."""
+    def _add(
+        self, rng: random.Random, episode: Episode, name: str, exchange: Exchange, at: int, late: bool = False
+    ) -> int:
+        """Place an exchange from frame `at` on; returns where the next one may begin. late: see _LATE."""
         mark, asked = self._ask(rng, episode, name, exchange, at)
         answer = self._answer(rng, episode, exchange.answer, asked.last + rng.choices(*_GAPS)[0])
         if exchange.breaks:
-            self._break_in(rng, episode, name, mark, answer)
+            self._break_in(rng, episode, name, mark, answer, late)
             answer = episode.of(MOSHI)[-1]
         mark.answer = (answer.start, answer.last)
         episode.marks.append(mark)
@@ -342,14 +347,18 @@ class EpisodeMaker:
     def _answer(self, rng: random.Random, episode: Episode, text: str, at: int) -> Placed:
         return self._place(episode, MOSHI, at, *self.takes.moshi(rng, text))
 
-    def _break_in(self, rng: random.Random, episode: Episode, name: str, mark: Mark, count: Placed) -> None:
-        """The user speaks while Moshi counts; Moshi stops and answers, or goes on."""
+    def _break_in(
+        self, rng: random.Random, episode: Episode, name: str, mark: Mark, count: Placed, late: bool
+    ) -> None:
+        """The user speaks while Moshi counts (late: about when it ends); Moshi stops and answers, or goes on."""
         exchange = mark.exchange
         segments, words = self.takes.user(rng, name, exchange.breaks)
         length = sum(s.stop - s.first for s in segments)
         earliest, latest = count.start + 6, max(count.start + 7, count.last - (length + 6 if exchange.stops else 8))
+        if late:
+            earliest, latest = latest, count.last + _LATE_FRAMES
         said = self._place(episode, "user", rng.randint(earliest, latest), segments, words)
-        said.breaks_in = True
+        said.breaks_in = said.start <= count.last
         mark.broken = (said.start, said.last)
         if not exchange.stops:
             return
