@@ -38,7 +38,7 @@ _SEAM = 0.025  # seconds by which a word of a user may begin beside the edge of 
 _OVERLAP = 0.1  # how often the user speaks a little before Moshi has ended
 # In training, how often who breaks in comes late, up to so many frames after Moshi's last word: a model that speaks
 # faster than its script meets that too, and whoever never did answers a "mhm" with a greeting.
-_LATE, _LATE_FRAMES = 0.2, 12
+_LATE, _LATE_FRAMES = 0.3, 25
 # In training, how often nobody says anything for a while, and how long. Who never met a silence takes it for the end.
 _LULL, _LULL_FRAMES = 0.08, (20, 150)
 
