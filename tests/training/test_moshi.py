@@ -67,6 +67,18 @@ def test_it_learns_to_hear_to_remember_to_answer_and_to_speak():
         assert after[f"codebook_{q}_held_out"] < before[f"codebook_{q}_held_out"] / 2
 
 
+def test_a_held_out_batch_in_which_nobody_speaks_spoils_no_mean():
+    made, silent = toy(remembering=0.5), echo(random.Random(0), FRAMES)
+    silent = Grid(torch.full_like(silent.codes, PAD_ID).clamp(max=CARD - 1), 0 * silent.heard, silent.speaking & False)
+    silent.codes[0] = PAD_ID
+    spoken = collect([echo(random.Random(1), FRAMES)])
+    alone, both = made.check([spoken]), made.check([spoken, collect([silent])])
+    swapped = made.check([collect([silent]), spoken])
+    assert both == swapped and both.keys() == alone.keys()
+    assert both["remembered_right_held_out"] == alone["remembered_right_held_out"]
+    assert both["hearing_held_out"] != alone["hearing_held_out"]
+
+
 def test_the_words_to_remember_are_the_last_ones_so_far():
     heard = torch.tensor([[0, 5, 0, 7, 9, 0, 4], [0, 0, 0, 0, 0, 0, 3]])
     newest, before, third = latest_words(heard, 3).unbind(-1)
