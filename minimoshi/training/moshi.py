@@ -12,6 +12,7 @@ import functools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -318,10 +319,9 @@ class MoshiTraining:
     def check(self, held_out: list[Batch]) -> dict[str, float]:
         """Losses on episodes that training never saw, everything shown."""
         rows = [self.losses(batch, None) for batch in held_out]
-        found: dict[str, list[float]] = {}
-        for name, value in (item for row in rows for item in row.items() if item[0] != "total"):
-            found.setdefault(name, []).append(float(value))  # where nobody speaks, there are no words to be right about
-        return {f"{name}_held_out": sum(values) / len(values) for name, values in found.items()}
+        names = dict.fromkeys(name for row in rows for name in row if name != "total")
+        # where nobody speaks there is, for one, no word to remember: such a batch has no part in that mean
+        return {f"{name}_held_out": fmean(float(row[name]) for row in rows if name in row) for name in names}
 
 
 def load_result(folder: RunFolder, name: str, recipe: MoshiRecipe) -> HierarchicalGenerator:

@@ -68,12 +68,10 @@ def test_it_learns_to_hear_to_remember_to_answer_and_to_speak():
 
 
 def test_a_held_out_batch_in_which_nobody_speaks_spoils_no_mean():
-    made, silent = toy(remembering=0.5), echo(random.Random(0), FRAMES)
-    silent = Grid(torch.full_like(silent.codes, PAD_ID).clamp(max=CARD - 1), 0 * silent.heard, silent.speaking & False)
-    silent.codes[0] = PAD_ID
+    nothing = torch.zeros(FRAMES, dtype=torch.int64)
+    made, silent = toy(remembering=0.5), collect([Grid(torch.full((17, FRAMES), PAD_ID), nothing, nothing.bool())])
     spoken = collect([echo(random.Random(1), FRAMES)])
-    alone, both = made.check([spoken]), made.check([spoken, collect([silent])])
-    swapped = made.check([collect([silent]), spoken])
+    alone, both, swapped = made.check([spoken]), made.check([spoken, silent]), made.check([silent, spoken])
     assert both == swapped and both.keys() == alone.keys()
     assert both["remembered_right_held_out"] == alone["remembered_right_held_out"]
     assert both["hearing_held_out"] != alone["hearing_held_out"]

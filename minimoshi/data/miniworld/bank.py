@@ -167,8 +167,17 @@ def _stretched(speech: Speech, manner: str) -> Speech:
 
 
 def _at_tempo(speech: Speech, rate: float) -> Speech:
-    words = [Span(w.label, w.start / rate, w.end / rate) for w in speech.words]
-    return Speech(librosa.effects.time_stretch(speech.wav, rate=rate), words)
+    return Speech(librosa.effects.time_stretch(speech.wav, rate=rate), _sooner(speech.words, rate))
+
+
+def _at_rate(speech: Speech, rate: float) -> Speech:
+    """Played faster or slower, which changes pitch and vocal tract too."""
+    wav = librosa.resample(speech.wav, orig_sr=SAMPLE_RATE * rate, target_sr=SAMPLE_RATE, res_type="soxr_mq")
+    return Speech(wav, _sooner(speech.words, rate))
+
+
+def _sooner(words: Iterable[Span], rate: float) -> list[Span]:
+    return [Span(w.label, w.start / rate, w.end / rate) for w in words]
 
 
 def _dialled(spec: str, dial: str, factor: float) -> str:
@@ -176,6 +185,13 @@ def _dialled(spec: str, dial: str, factor: float) -> str:
     dials = dict(part.split("=") for part in spec.partition(":")[2].split(",") if part)
     dials[dial] = f"{min(2.9, max(0.31, float(dials.get(dial, 1)) * factor)):.3f}"
     return "hibari:" + ",".join(f"{key}={value}" for key, value in dials.items())
+
+
+def faster(user: User, times: float) -> User:
+    """The same user, saying everything so many times faster; but for hibari's voices, higher too."""
+    if user.voice.startswith("hibari"):
+        return replace(user, voice=_dialled(user.voice, "speed", times))
+    return replace(user, rate=user.rate * times)
 
 
 def slower(user: User, times: float) -> User:
@@ -193,8 +209,7 @@ def say_as(user: User, say: Say) -> Speech:
         spec = _dialled(spec, *_HIBARI[manner])
     speech = open_voice(spec)(_SPELLED.get(spec.partition(":")[0], {}).get(say.text, say.text))
     if user.rate != 1.0:
-        wav = librosa.resample(speech.wav, orig_sr=SAMPLE_RATE * user.rate, target_sr=SAMPLE_RATE, res_type="soxr_mq")
-        speech = Speech(wav, [Span(w.label, w.start / user.rate, w.end / user.rate) for w in speech.words])
+        speech = _at_rate(speech, user.rate)
     if user.tempo != 1.0:
         speech = _at_tempo(speech, user.tempo)
     if manner in _HIBARI and not dialled:
@@ -319,11 +334,11 @@ def dictated(rng: random.Random, says: Iterable[Say]) -> list[tuple[Say, float]]
 
 def another_time(rng: random.Random, user: User) -> User:
     """The same user on another day: a little faster or slower, higher or lower, louder or softer."""
-    factor, gain = math.exp(rng.uniform(-0.08, 0.08)), user.gain_db + rng.uniform(-3, 3)
-    if not user.voice.startswith("hibari"):
-        return replace(user, rate=user.rate * factor, gain_db=gain)
-    voice = _dialled(_dialled(user.voice, "speed", factor), "f0", math.exp(rng.uniform(-0.04, 0.04)))
-    return replace(user, voice=voice, gain_db=gain)
+    other = faster(user, math.exp(rng.uniform(-0.08, 0.08)))
+    other = replace(other, gain_db=user.gain_db + rng.uniform(-3, 3))
+    if user.voice.startswith("hibari"):
+        other = replace(other, voice=_dialled(other.voice, "f0", math.exp(rng.uniform(-0.04, 0.04))))
+    return other
 
 
 def said_again(rng: random.Random, user: User) -> list[tuple[Say, User]]:
@@ -367,28 +382,24 @@ def twin(folder: str | Path, name: str) -> None:
     The second user, NAME-twin, is softer, noisier and more often in a room than `random_user` makes them: what is said
     clearly nearby teaches little of what a codec makes of soft speech in noise.
     """
-    folder, rng = Path(folder), random.Random(f"twin/{name}")
-    facts, rows, sound = read_index(folder / f"{name}.jsonl")
+    rng = random.Random(f"twin/{name}")
+    facts, rows, sound = read_index(Path(folder) / f"{name}.jsonl")
     rate, gain, colour = math.exp(rng.uniform(-0.12, 0.12)), rng.uniform(*_TWIN_DB), rng.uniform(0, 8)
     room = (rng.uniform(0.1, 0.4), rng.uniform(-20, -8)) if rng.random() < 0.4 else None
     louder = np.float32(10 ** ((gain - facts["gain_db"]) / 20) / 32767)
     draw = np.random.default_rng(rng.randrange(2**32))
     curve, response = draw.integers(2**32), room and room_response(draw, *room)
+    noise, known = rng.randrange(len(NOISE_DB)), User(**facts | {"room": room})
+    other = replace(known, name=f"{name}{_TWIN}", rate=known.rate * rate, gain_db=gain, noise=noise, colour=colour)
 
     def played(row: dict) -> Speech:
-        wav = sound_of(sound, row).astype(np.float32) * louder
-        wav = librosa.resample(wav, orig_sr=SAMPLE_RATE * rate, target_sr=SAMPLE_RATE, res_type="soxr_mq")
-        wav = coloured(wav, np.random.default_rng(curve), colour)
+        said = Speech(sound_of(sound, row).astype(np.float32) * louder, [Span(*word) for word in row["words"]])
+        said = _at_rate(said, rate)
+        wav = coloured(said.wav, np.random.default_rng(curve), colour)
         wav = wav if response is None else in_room(wav, response)
-        return Speech(np.clip(wav, -0.99, 0.99), [Span(w, start / rate, end / rate) for w, start, end in row["words"]])
+        return Speech(np.clip(wav, -0.99, 0.99), said.words)
 
-    other = {
-        "name": f"{name}{_TWIN}", "gain_db": gain, "noise": rng.randrange(len(NOISE_DB)), "room": room,
-        "rate": facts["rate"] * rate, "colour": colour,
-    }
-    if not (folder / f"{name}{_TWIN}.jsonl").exists():
-        said = (({"text": row["text"], "manner": row["manner"]}, played(row)) for row in rows)
-        _write(folder, f"{name}{_TWIN}", facts | other, said)
+    add_takes(folder, other, ((Say(row["text"], row["manner"]), played(row)) for row in rows))
 
 
 # -------------------------------------------------------------------------------------------------- reading

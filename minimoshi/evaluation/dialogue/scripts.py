@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ...data.miniworld import SKILLS, Exchange, Say, exchange
-from ...data.miniworld.bank import User, random_user
+from ...data.miniworld.bank import User, faster, random_user
 from ...data.miniworld.skills import BREAKING, HASHED, Split, all_exchanges, script
 from .human import SPEAKABLE, can_be_asked
 
@@ -149,15 +149,9 @@ def users_of(seed: int, group: str) -> list[User]:
 
 def _new_takes(rng: random.Random, user: User) -> User:
     """A user of training who speaks a little faster or slower, louder or softer than there: no take is the same."""
-    factor = math.exp(rng.choice((-1, 1)) * rng.uniform(0.02, 0.06))
+    other = faster(user, math.exp(rng.choice((-1, 1)) * rng.uniform(0.02, 0.06)))
     gain = user.gain_db + rng.choice((-1, 1)) * rng.uniform(1, 3)
-    engine, _, rest = user.voice.partition(":")
-    if engine != "hibari":
-        return replace(user, name=f"{user.name}-new", rate=user.rate * factor, gain_db=gain)
-    dials = dict(part.split("=") for part in rest.split(","))
-    dials["speed"] = f"{float(dials['speed']) * factor:.3f}"
-    voice = "hibari:" + ",".join(f"{key}={value}" for key, value in dials.items())
-    return replace(user, name=f"{user.name}-new", voice=voice, gain_db=gain)
+    return replace(other, name=f"{user.name}-new", gain_db=gain)
 
 
 def says_of(plans: Iterable[Plan], user: str) -> list[Say]:
