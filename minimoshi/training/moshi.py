@@ -168,7 +168,9 @@ class MoshiTraining:
         without, everything is shown and every frame in which Moshi speaks is asked."""
         recipe, model = self.recipe, self.generator
         codes, heard, speaking = (x.to(self.device) for x in (batch.codes, batch.heard, batch.speaking))
-        if generator is not None:
+        if not recipe.monologue:
+            codes = torch.cat([torch.full_like(codes[:, :1], PAD_ID), codes[:, 1:]], dim=1)
+        elif generator is not None:
             codes = self._moved_text(codes, generator)
         inputs, targets = model.shifted(codes)
         if generator is not None:

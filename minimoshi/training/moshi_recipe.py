@@ -56,6 +56,7 @@ class MoshiRecipe(Recipe):
     user_echo: float = 0.0  # in what share of the episodes the user's microphone hears Moshi (paper: 0.3)
     text_alone: float = 0.1  # share of the episodes whose sound is hidden: sums kept for text, and told names
     moshi_alone: float = 0.0  # share of the others in which nobody is heard but Moshi
+    monologue: bool = True  # False: its text is PAD throughout, a voice that does not know its words (paper §5.5)
     text_mask: float = 0.0  # how often the text of an episode is hidden altogether (paper's pre-training: 0.3)
     text_delay: float = 0.0  # text is moved by up to this many seconds, either way (paper's pre-training: 0.6)
     depth_active: float = 0.3  # share of the frames in which Moshi speaks that the depth transformer learns from

@@ -1,6 +1,7 @@
 """The generator's training: what it is shown, what it is asked, that it learns, and that a kill does not hurt it."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -148,6 +149,14 @@ def test_text_can_be_moved_and_masked():
     assert torch.equal(moved[:, 1:], codes[:, 1:])
     masked = toy(text_mask=1.0)._moved_text(codes, torch.Generator().manual_seed(0))
     assert (masked[:, 0] == ZERO_TOKEN).all()
+
+
+def test_without_a_monologue_no_text_is_shown_or_asked_for():
+    batch = collect([echo(random.Random(i), FRAMES) for i in range(2)])
+    mute = replace(batch, codes=torch.cat([torch.full_like(batch.codes[:, :1], PAD_ID), batch.codes[:, 1:]], dim=1))
+    without, plain = toy(monologue=False).losses(batch, None), toy().losses(mute, None)
+    assert without == plain and without["text"] != toy().losses(batch, None)["text"]
+    assert (batch.codes[:, 0] != PAD_ID).any()  # the batch itself is left as it is
 
 
 def test_the_rate_rises_stays_and_falls_to_nothing():

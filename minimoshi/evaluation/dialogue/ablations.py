@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from ...config import PAD_ID, MoshiConfig
+from ...config import MoshiConfig
 from ...data.miniworld import EpisodeMaker, Exchange, GridMaker, Takes, exchange
 from ...data.miniworld.bank import speakers
 from ...data.miniworld.grids import Grid
@@ -67,10 +67,6 @@ def _one_set_of_weights(config: MoshiConfig) -> MoshiConfig:
     return config.replace(depth=config.depth.replace(schedule=(0,) * config.dep_q))
 
 
-def _no_text(grid: Grid) -> Grid:
-    return replace(grid, codes=torch.cat([torch.full_like(grid.codes[:1], PAD_ID), grid.codes[1:]]))
-
-
 def _one_at_a_time(grid: Grid) -> Grid:
     """The user's stream is hidden where Moshi speaks: with one stream, whoever speaks has it."""
     codes = grid.codes.clone()
@@ -80,7 +76,7 @@ def _one_at_a_time(grid: Grid) -> Grid:
 
 VARIANTS = {
     "all of it": Variant(),
-    "no inner monologue": Variant(grid=_no_text),
+    "no inner monologue": Variant(recipe=dict(monologue=False)),
     "acoustic delay 0": Variant(config=_acoustics_late(0)),
     "acoustic delay 2": Variant(config=_acoustics_late(2)),
     "all levels weigh the same": Variant(recipe=dict(semantic_weight=1.0)),
@@ -165,9 +161,10 @@ def measure(
     found = summarise(judged.cases, judged.rows)
     stop = found["stop"]["broken"]
     asked = [row for row in judged.rows if row["group"] == "seen" and row["skill"] != "stop"]
+    text = variant.recipe.get("monologue", True)
     return {
         "right": statistics.mean(row["right"] for row in asked),
-        "right_in_text": None if variant.grid is _no_text else statistics.mean(row["text_right"] for row in asked),
+        "right_in_text": statistics.mean(row["text_right"] for row in asked) if text else None,
         "stops": stop["silent"] and stop["silent"]["rate"],
         "latency": found["takeover"]["median"],
     }

@@ -5,28 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..card import bar_table, number, percent, table
 from . import measures
 from .figures import draw_figures
 from .hearing import ALIKE
+from .report import SYSTEMS, Judged
 from .run import ECHO
 from .scripts import GROUPS
 from .summary import FELL_SILENT, STAMINA
 
-if TYPE_CHECKING:
-    from .report import Judged
-
 ENOUGH = 200  # episodes; fewer are a first look
-_NAMES = {
-    "model": "model",
-    "half-duplex": "deaf while it speaks",
-    "echo": "beside a loudspeaker",
-    "script": "the script itself",
-    "codec": "the script after the codec",
-    "cascade": "cascade",
-}
 DEFINITIONS = f"""\
 - **Episodes**: made by `python -m minimoshi.evaluation.dialogue.cases FOLDER`; two cards with the same number had the
   same ones. The model runs freely, as in a live session: it hears the user up to a frame and speaks that frame. A
@@ -47,6 +37,7 @@ DEFINITIONS = f"""\
   break in: how often would Moshi have been silent then anyway, and does it count to the end?
 - **Beside a loudspeaker**: the same model hears its own sound in the user's microphone,
   {-ECHO.gain_db:.0f} dB softer and {ECHO.delay} s late.
+- **Other names** are of models that were judged beside it (`--beside`), in the same episodes.
 - **Long** conversations count in the right answers alone, not in what stands under turns and breaking in.
 - **False starts**: stretches of speech in episodes in which nobody speaks: silence and noise at -70, -60, -50 dB.
 - **Turns**: seconds a minute of speech, pauses (silence between two stretches of one speaker), gaps (of two speakers)
@@ -120,7 +111,7 @@ def _caution(card: dict[str, Any]) -> str:
 
 
 def _systems(card: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    return [(_NAMES[name], found) for name, found in card["systems"].items()]
+    return [(SYSTEMS.get(name, name), found) for name, found in card["systems"].items()]
 
 
 def _accuracy(card: dict[str, Any]) -> str:

@@ -19,6 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline", nargs="+", choices=["cascade", "half-duplex", "echo"], default=[], help=beside
     )
+    other = "judge another model as well, under NAME in the same tables; repeatable"
+    parser.add_argument("--beside", action="append", default=[], metavar="NAME=MODEL", help=other)
     parser.add_argument("--transcriber", metavar="NAME", help="judge a transcriber as well: a shipped name or a folder")
     own = "0 is greedy (default: the model's own)"
     parser.add_argument("--temperature", type=float, help=f"of the audio tokens; {own}")

@@ -83,9 +83,9 @@ def _latency(card: dict[str, Any]) -> Figure:
     for name, found in card["systems"].items():
         late = found["takeover"]["latencies"]
         if late and name != "codec":
-            weights = np.full(len(late), 100 / len(late))
-            axes.hist(late, edges, weights=weights, histtype="step", color=_COLOURS[name], linewidth=1.6, label=name)
-            axes.axvline(found["takeover"]["median"], color=_COLOURS[name], linestyle=":", linewidth=1)
+            weights, colour = np.full(len(late), 100 / len(late)), _COLOURS.get(name, GREEN)
+            axes.hist(late, edges, weights=weights, histtype="step", color=colour, linewidth=1.6, label=name)
+            axes.axvline(found["takeover"]["median"], color=colour, linestyle=":", linewidth=1)
     axes.axvline(LATENCY, color=INK, linestyle="--", linewidth=1)
     axes.set(xlabel="seconds from the user's last sound to Moshi's first", ylabel="% of turns")
     axes.set_title("Latency (dotted: medians; dashed: the bar)")

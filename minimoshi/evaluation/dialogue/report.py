@@ -25,7 +25,7 @@ import torch
 from tqdm import tqdm
 
 from ...bench import machine
-from ...moshi import Transcriber
+from ...moshi import FullDuplexDialogueModel, Transcriber
 from ..codec import through
 from ..judge import judge
 from ..measures import same_speaker
@@ -35,13 +35,21 @@ from .cases import Case, load_cases
 from .hearing import Ear, Listener, errors
 from .measures import Row, judge_case
 from .read_aloud import read_aloud, written_down
-from .run import ECHO, Answer, Runner, load_model, script_answer, step_milliseconds
+from .run import ECHO, Answer, Runner, fingerprint, load_model, script_answer, step_milliseconds
 from .scripts import GROUPS
 from .summary import rate, summarise
 
 JUDGES = ("tiny.en", "base")
 CODEC_CASES = 80  # episodes whose scripted voice is judged once more after the codec
 SPEAKER_CASES = 20
+SYSTEMS = {  # in the card: how they are called there
+    "model": "model",
+    "half-duplex": "deaf while it speaks",
+    "echo": "beside a loudspeaker",
+    "script": "the script itself",
+    "codec": "the script after the codec",
+    "cascade": "cascade",
+}
 ECHOED = ("seen", "unseen", "silence", "control")  # groups of episodes that are played with an echo
 TIMED_SECONDS = 30
 
@@ -73,36 +81,14 @@ def make_card(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Ju
     started = time.perf_counter()
     cache = Path(options.cache or default_cache())
     cases = choose(load_cases(options.cases), options.quick, options.groups)
+    others = {name: load_model(path) for name, path in _beside(options.beside)}
     model = load_model(options.model)
-    sampling = {
-        name: getattr(model.sampling, name) if getattr(options, name) is None else getattr(options, name)
-        for name in ("temperature", "text_temperature", "pad_bonus")
-    }
-    runner = Runner(model, cache, seed=options.seed, batch_size=options.batch, **sampling)
-    memo = Memo(cache)
-    ear = Ear({name: _listener(name, str(cache)) for name in JUDGES}, memo)
-    some = [case for case in cases if case.group in ("seen", "unseen")][:CODEC_CASES]
-    decoded = ((c, Answer(through(model.codec, c.stereo()[0]), c.script())) for c in some)
-    systems = {
-        "model": Judged("model", runner(cases), ear, cases),
-        "script": Judged("script", ((case, script_answer(case)) for case in cases), ear, cases),
-        "codec": Judged("script after the codec", decoded, ear, some),
-    }
-    if "half-duplex" in options.baseline:  # the same model, deaf while it speaks
-        deaf = Runner(model, cache, seed=options.seed, batch_size=options.batch, half_duplex=True, **sampling)
-        systems["half-duplex"] = Judged("model, deaf while it speaks", deaf(cases), ear, cases)
-    if "echo" in options.baseline:  # the same model, beside a loudspeaker
-        echoed = Runner(model, cache, seed=options.seed, batch_size=options.batch, echo=ECHO, **sampling)
-        some = [case for case in cases if case.group in ECHOED]
-        systems["echo"] = Judged("model with an echo", echoed(some), ear, some)
-    if "cascade" in options.baseline:
-        from .cascade import Cascade
-
-        cascade = Cascade(_listener("tiny.en", str(cache)))
-        systems["cascade"] = Judged("cascade", ((case, cascade(case)) for case in cases), ear, cases)
+    sampling = _sampling(options, model)
+    ear = Ear({name: _listener(name, str(cache)) for name in JUDGES}, Memo(cache))
+    systems = _judge(options, model, others, cases, ear, cache)
     card: dict[str, Any] = {
         "model": options.model,
-        "weights": runner.key,
+        "weights": fingerprint(model),
         "trained": model.generator.trained,
         "parameters": sum(p.numel() for p in model.generator.parameters()),
         "command": _command(options),
@@ -123,6 +109,63 @@ def make_card(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Ju
     card["bars"] = [vars(bar) | {"passed": bar.passed} for bar in bars(card)]
     card["seconds"] = time.perf_counter() - started
     return card, systems
+
+
+def _beside(asked: Sequence[str]) -> list[tuple[str, str]]:
+    """NAME=MODEL of every other model to judge."""
+    pairs = [tuple(part.strip() for part in one.partition("=")[::2]) for one in asked]
+    for (name, path), one in zip(pairs, asked, strict=True):
+        if not (name and path):
+            raise ValueError(f"--beside takes NAME=MODEL, got {one!r}")
+        if name in SYSTEMS:
+            raise ValueError(f"--beside: {name!r} stands in the card already; choose another name")
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("--beside: every model needs a name of its own")
+    return pairs
+
+
+def _sampling(options: argparse.Namespace, model: FullDuplexDialogueModel) -> dict[str, float]:
+    """How tokens are drawn: as asked for, or else as the model's own files say."""
+    return {
+        name: getattr(model.sampling, name) if getattr(options, name) is None else getattr(options, name)
+        for name in ("temperature", "text_temperature", "pad_bonus")
+    }
+
+
+def _judge(
+    options: argparse.Namespace,
+    model: FullDuplexDialogueModel,
+    others: dict[str, FullDuplexDialogueModel],
+    cases: Sequence[Case],
+    ear: Ear,
+    cache: Path,
+) -> dict[str, Judged]:
+    """The model, the script, and all that is to be judged beside them, by name."""
+
+    def runner(of: FullDuplexDialogueModel, **how: Any) -> Runner:
+        return Runner(of, cache, seed=options.seed, batch_size=options.batch, **how, **_sampling(options, of))
+
+    some = [case for case in cases if case.group in ("seen", "unseen")][:CODEC_CASES]
+    decoded = ((c, Answer(through(model.codec, c.stereo()[0]), c.script())) for c in some)
+    systems = {
+        "model": Judged("model", runner(model)(cases), ear, cases),
+        "script": Judged("script", ((case, script_answer(case)) for case in cases), ear, cases),
+        "codec": Judged("script after the codec", decoded, ear, some),
+    }
+    for name, other in others.items():
+        systems[name] = Judged(name, runner(other)(cases), ear, cases)
+    if "half-duplex" in options.baseline:  # the same model, deaf while it speaks
+        deaf = runner(model, half_duplex=True)
+        systems["half-duplex"] = Judged("model, deaf while it speaks", deaf(cases), ear, cases)
+    if "echo" in options.baseline:  # the same model, beside a loudspeaker
+        some = [case for case in cases if case.group in ECHOED]
+        systems["echo"] = Judged("model with an echo", runner(model, echo=ECHO)(some), ear, some)
+    if "cascade" in options.baseline:
+        from .cascade import Cascade
+
+        cascade = Cascade(_listener("tiny.en", str(cache)))
+        systems["cascade"] = Judged("cascade", ((case, cascade(case)) for case in cases), ear, cases)
+    return systems
 
 
 def choose(cases: Sequence[Case], quick: int | None, groups: Sequence[str] | None) -> list[Case]:
@@ -241,6 +284,7 @@ def _command(options: argparse.Namespace) -> str:
     for name in ("transcriber", "quick", "temperature", "text_temperature", "pad_bonus", "seed"):
         if (value := getattr(options, name)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
+    words += [word for one in options.beside for word in ("--beside", one)]
     for name in ("baseline", "groups"):
         words += [f"--{name}", *value] if (value := getattr(options, name)) else []
     return shlex.join(os.fspath(word) for word in words)

@@ -150,7 +150,8 @@ def made(model, monkeypatch):
 def test_the_whole_card(world, tmp_path, made, monkeypatch, capsys):
     out = tmp_path / "card"
     base = ("toy", "--cases", world.folder, "--out", out, "--cache", tmp_path)
-    asked = options(*base, "--baseline", "cascade", "half-duplex", "--groups", "seen", "control")
+    beside = ("--baseline", "cascade", "half-duplex", "--beside", "twin=toy")
+    asked = options(*base, *beside, "--groups", "seen", "control")
     some = [f"seen-{skill}-00" for skill in ("sum", "stop", "murmur", "manner")]
     cases = [case for case in world.cases if {case.name, case.facts["control"]} & set(some)]
     monkeypatch.setattr(report, "load_cases", lambda folder: cases)
@@ -167,7 +168,9 @@ def test_the_whole_card(world, tmp_path, made, monkeypatch, capsys):
     cascade = card["systems"]["cascade"]
     assert cascade["accuracy"]["seen"]["sum"]["rate"] == 1 and cascade["manner"]["rate"] == 0
     assert cascade["takeover"]["median"] > 0.7 and cascade["murmur"]["broken"]["right"]["rate"] == 0
+    assert card["systems"]["twin"] == card["systems"]["model"]
     text = (out / "card.md").read_text()
+    assert "| twin |" in text and "--beside twin=toy" in text
     systems = ("| cascade |", "| deaf while it speaks |")
     for part in ("minimoshi evaluate dialogue toy --cases", "too few to judge by", *systems, "latency.png"):
         assert part in text
@@ -184,6 +187,14 @@ def test_wrong_options_are_named(world, tmp_path, made):
         report.run(options(*base, "--quick", 0))
     with pytest.raises(ValueError, match="no group seem; choose from seen"):
         report.run(options(*base, "--groups", "seem"))
+    for given, message in (
+        (["toy"], "takes NAME=MODEL, got 'toy'"),
+        (["=toy"], "takes NAME=MODEL"),
+        (["cascade=toy"], "'cascade' stands in the card already"),
+        (["one=toy", "one=other"], "a name of its own"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            report.run(options(*base, *(part for one in given for part in ("--beside", one))))
 
 
 # -------------------------------------------------------------------------------------------------- the cascade
