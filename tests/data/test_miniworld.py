@@ -408,6 +408,16 @@ def test_some_words_of_a_sentence_were_said_alone(folder):
     assert 5 < alone < 30
 
 
+def test_some_words_come_from_other_sentences_where_they_stood_alike(folder):
+    rng, spliced, lengths = random.Random(0), Takes(folder, splice=1.0), Counter()
+    for _ in range(200):
+        segments, words = spliced.user(rng, "user-000", Say("what comes after two"))
+        last = segments[-1].take
+        assert last.words[-1].label == "two" and segments[-1].stop == last.frames
+        lengths[len(last.words)] += 1
+    assert lengths[5] > 10, "the last word of a sum never ends a shorter question"
+
+
 def test_two_people_share_a_mixed_sentence(folder):
     rng, say = random.Random(0), Say("what comes after three")
     names = list(Takes(folder).users)

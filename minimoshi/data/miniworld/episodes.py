@@ -32,6 +32,7 @@ _OKAY = (7, 9)  # frames from there to what it says then, longer than any of its
 _SWITCH = 0.6  # how often a sentence goes on with another take at a word's beginning, where that can be done unheard
 _ALONE = 0.15  # how often a word in a sentence is one that was said alone: people who search for words speak like that
 _RECORDED = 0.75  # the same in a sentence of two people: recordings of single words, one after the other
+_ELSEWHERE = 0.4  # how often a word comes from another sentence, where it was the first, the last or in between as well
 _BEGUN = 0.3  # how often a sentence put together begins with words that were said as if they were all of it
 _HESITATION = (1, 16)  # frames in which somebody looks for the next word
 _SEAM = 0.025  # seconds by which a word of a user may begin beside the edge of a frame, to be cut there
@@ -117,6 +118,7 @@ class Takes:
         self.said: dict[str, dict[Say, list[Take]]] = {}
         self.phrases: dict[str, list[Take]] = defaultdict(list)  # of Moshi
         self.words: dict[tuple[str, str, int, int], list[Take]] = {}  # of users, by who says which word where
+        self.elsewhere: dict[tuple[str, str, str], list[tuple[Take, int]]] = defaultdict(list)  # and in any sentence
         for name in users or speakers(folder):
             self.add_user(name)
         for take in read_takes(folder, MOSHI)[1]:
@@ -133,6 +135,9 @@ class Takes:
                 spoken[_user_key_in(take, index)].append(take)
         for key, some in spoken.items():
             self.words[key] = [t for t in some if _near_edge(t, key[2])] or some
+            if key[3] > 1:
+                whole = [(t, key[2]) for t in self.words[key] if t.text not in BEGINNINGS]
+                self.elsewhere[name, key[1], _part(*key[2:])] += whole
 
     def user(self, rng: random.Random, name: str, say: Say) -> tuple[list[Segment], list[Span]]:
         """Something a user says, and its words' times from its first frame on."""
@@ -146,12 +151,12 @@ class Takes:
         take = rng.choice(takes) if takes else None
         people = [name, *self._somebody_else(rng, say)]
         beginning = self._beginning(rng, people, say)
-        segments, words, at = [], [], 0
+        segments, words, at, place = [], [], 0, -1
         for index, label in enumerate(labels):
             if beginning and index < len(beginning.words):
                 take, place = beginning, index
             else:
-                take, place = self._word(rng, people, labels, index, take)
+                take, place = self._word(rng, people, labels, index, take if place == index - 1 else None)
             own, (first, stop) = take.words[place], _edges(take, place)
             if place + 1 == len(take.words) and index + 1 < len(labels):  # said as the last one: some silence stays
                 stop = min(stop, take.last + 1 + rng.randint(0, TAIL))
@@ -200,6 +205,8 @@ class Takes:
         alone = self.words.get(_user_key(name, labels[index], 0, 1)) if length > 1 and rng.random() < share else None
         if alone:
             return rng.choice(alone), 0
+        if rng.random() < _ELSEWHERE and (found := self.elsewhere.get((name, labels[index], _part(index, length)))):
+            return rng.choice(found)
         key = _user_key(name, labels[index], index, length)
         goes_on = take is not None and index < len(take.words) and key == _user_key_in(take, index)
         if not goes_on or (index and _near_edge(take, index) and rng.random() < _SWITCH):
@@ -262,6 +269,11 @@ def _near_edge(take: Take, index: int) -> bool:
 
 def _user_key(name: str, label: str, index: int, length: int) -> tuple[str, str, int, int]:
     return name, label, index, length
+
+
+def _part(index: int, length: int) -> str:
+    """Where in a sentence a word is said, as far as that changes how."""
+    return "first" if index == 0 else "last" if index + 1 == length else "between"
 
 
 def _user_key_in(take: Take, index: int) -> tuple[str, str, int, int]:
