@@ -78,9 +78,11 @@ class RunFolder:
             path.write_text("".join(json.dumps(row) + "\n" for row in kept))
 
 
-def averaged(parts: dict[str, dict]) -> dict[str, Tensor]:
-    """The running average in a checkpoint's parts under the model's own names; empty where none was kept."""
-    kept = parts.get("average", {})
+def averaged(parts: dict[str, dict], name: str = "average") -> dict[str, Tensor]:
+    """The average in a checkpoint's parts under the model's own names; empty where none was kept, or of nothing."""
+    kept = parts.get(name, {})
+    if not int(kept.get("n_averaged", 0)):
+        return {}
     return {key.removeprefix("module."): tensor for key, tensor in kept.items() if key != "n_averaged"}
 
 

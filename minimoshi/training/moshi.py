@@ -27,7 +27,7 @@ from ..moshi.grid import ZERO_TOKEN
 from ..text import HeliumModel
 from .loop import RunFolder, Stateful, averaged, step_seed
 from .moshi_recipe import MoshiRecipe
-from .optim import trapezoid
+from .optim import cycle, trapezoid
 
 # a source of grids: (random, frames) -> Grid
 Source = Callable[[random.Random, int], Grid]
@@ -124,6 +124,8 @@ class MoshiTraining:
         self.average = None
         if recipe.weight_ema:
             self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(recipe.weight_ema))
+        # where cycles ended is good on different episodes, and what lies between them on both
+        self.ends = AveragedModel(self.generator) if recipe.cycles > 1 else None
         self.context = torch.compile(self.generator.context) if recipe.compile else self.generator.context
 
     def _optimiser(self) -> torch.optim.Optimizer:
@@ -155,12 +157,15 @@ class MoshiTraining:
         optimiser.zero_grad()
         total.backward()
         nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], self.recipe.clip)
-        factor = trapezoid(step, self.recipe.steps, self.recipe.warm_up, self.recipe.decay)
+        place, length = cycle(step, self.recipe.steps, self.recipe.cycles)
+        factor = trapezoid(place, length, self.recipe.warm_up, self.recipe.decay)
         for group in optimiser.param_groups:
             group["lr"] = self.recipe.lr * factor * group["share"]
         optimiser.step()
         if self.average:
             self.average.update_parameters(self.generator)
+        if self.ends and place + 1 == length:
+            self.ends.update_parameters(self.average.module if self.average else self.generator)
         return {name: float(value) for name, value in losses.items()}
 
     def losses(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
@@ -307,13 +312,16 @@ class MoshiTraining:
             "optimiser": self.optimiser,
             "text_optimiser": self.text_optimiser,
             "average": self.average,
+            "ends": self.ends,
         }
         return {name: part for name, part in found.items() if part is not None}
 
     def result(self) -> HierarchicalGenerator:
-        """The generator to use: averaged weights."""
+        """The generator to use: the mean of the cycles' ends, or the running average of the weights until one ends."""
         generator = HierarchicalGenerator(self.generator.config)
-        generator.load_state_dict((self.average.module if self.average else self.generator).state_dict())
+        ended = self.ends if self.ends and self.ends.n_averaged else None
+        best = ended or self.average
+        generator.load_state_dict((best.module if best else self.generator).state_dict())
         generator.sampling = self.recipe.sampling
         return generator.eval()
 
@@ -330,6 +338,6 @@ def load_result(folder: RunFolder, name: str, recipe: MoshiRecipe) -> Hierarchic
     """The generator of the last checkpoint of `name`, as `MoshiTraining.result` gives it, without data."""
     parts = folder.load(name)["parts"]
     generator = HierarchicalGenerator(recipe.model)
-    generator.load_state_dict(averaged(parts) or parts["generator"])
+    generator.load_state_dict(averaged(parts, "ends") or averaged(parts) or parts["generator"])
     generator.sampling = recipe.sampling
     return generator.eval()

@@ -28,6 +28,7 @@ class MoshiRecipe(Recipe):
     weight_decay: float = 0.01
     warm_up: int = 100  # steps
     decay: float = 0.33  # the rate is constant until this share of the steps is left, then falls to zero in a line
+    cycles: int = 1  # so many equal parts: in each the rate falls, and the result is the mean of their ends
     clip: float = 1.0
     weight_ema: float = 0.999  # running average of the weights, which is what is exported; 0: none
     precision: str = "float32"  # or "bfloat16" (GPU)
@@ -71,7 +72,9 @@ class MoshiRecipe(Recipe):
 
     def __post_init__(self) -> None:
         _ = self.model, self.sampling
-        self._require(min(self.steps, self.batch, self.frames) >= 1, "steps, batch and frames must be at least 1")
+        least = min(self.steps, self.batch, self.frames, self.cycles)
+        self._require(least >= 1, "steps, batch, frames and cycles must be at least 1")
+        self._require(self.cycles <= self.steps, f"{self.steps} steps have no {self.cycles} cycles")
         shares = (
             "own_drop own_hide text_drop user_noise user_drop user_shallow user_splice user_mixed user_hesitant "
             "user_echo text_alone moshi_alone text_mask hear_moshi depth_active depth_silent text_only decay"

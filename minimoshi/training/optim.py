@@ -86,3 +86,10 @@ def trapezoid(step: int, steps: int, warm_up: int, decay: float) -> float:
     """Factor on the learning rate: up, level, and down to zero over the last `decay` of all steps."""
     rise = min(1.0, (step + 1) / max(1, warm_up))
     return rise * min(1.0, (steps - step) / max(1.0, decay * steps))
+
+
+def cycle(step: int, steps: int, cycles: int) -> tuple[int, int]:
+    """Where in its cycle a step is, and how many steps that cycle has, if `steps` are divided into `cycles`."""
+    length = -(-steps // cycles)
+    start = step // length * length
+    return step - start, min(length, steps - start)

@@ -12,7 +12,7 @@ from minimoshi.data.miniworld.skills import vocabulary
 from minimoshi.moshi import HierarchicalGenerator
 from minimoshi.moshi.grid import ZERO_TOKEN
 from minimoshi.sampling import Sampling
-from minimoshi.training.loop import RunFolder, train
+from minimoshi.training.loop import RunFolder, averaged, train
 from minimoshi.training.moshi import (
     MoshiTraining,
     collect,
@@ -22,7 +22,7 @@ from minimoshi.training.moshi import (
     to_remember,
 )
 from minimoshi.training.moshi_recipe import MoshiRecipe
-from minimoshi.training.optim import trapezoid
+from minimoshi.training.optim import cycle, trapezoid
 
 CARD, FRAMES = 16, 24
 
@@ -165,10 +165,36 @@ def test_the_rate_rises_stays_and_falls_to_nothing():
     assert rates[85] == pytest.approx(0.5) and 0 < rates[-1] < 0.05
 
 
+def test_steps_are_divided_into_cycles():
+    assert [cycle(step, 7, 3) for step in range(7)] == [(0, 3), (1, 3), (2, 3), (0, 3), (1, 3), (2, 3), (0, 1)]
+    assert cycle(5, 9, 1) == (5, 9)
+    with pytest.raises(ValueError, match="2 steps have no 3 cycles"):
+        toy(steps=2, cycles=3)
+
+
+def test_the_result_is_the_mean_of_the_cycles_ends(tmp_path):
+    made, ends = toy(steps=8, cycles=2, warm_up=1, decay=0.5), []
+    for step in range(8):
+        made.step(step)
+        rate = made.optimiser.param_groups[0]["lr"]
+        if step in (3, 7):
+            assert rate <= made.recipe.lr / 2
+            ends.append({name: tensor.clone() for name, tensor in made.average.module.state_dict().items()})
+        found = made.result().state_dict()
+        if step < 3:
+            assert all(torch.equal(found[name], tensor) for name, tensor in made.average.module.state_dict().items())
+    assert all(torch.allclose(found[name], (a + ends[1][name]) / 2, atol=1e-6) for name, a in ends[0].items())
+    assert any(not torch.equal(a, ends[1][name]) for name, a in ends[0].items())
+    folder = RunFolder(tmp_path)
+    folder.save("moshi", {"parts": {name: part.state_dict() for name, part in made.parts().items()}})
+    kept = averaged(folder.load("moshi")["parts"], "ends")
+    assert kept.keys() == found.keys() and all(torch.equal(kept[name], tensor) for name, tensor in found.items())
+
+
 def test_a_killed_run_ends_as_one_that_was_not(tmp_path):
     def go(folder: str, *ends: int) -> dict:
         for end in ends:
-            made = toy()
+            made = toy(steps=12, cycles=2)
 
             def step(number: int, made=made, end=end) -> dict[str, float]:
                 if number == end:
@@ -185,6 +211,8 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path):
     for name in whole["generator"]:
         assert torch.equal(whole["generator"][name], cut["generator"][name]), name
         assert torch.equal(whole["average"][f"module.{name}"], cut["average"][f"module.{name}"])
+        assert torch.equal(whole["ends"][f"module.{name}"], cut["ends"][f"module.{name}"])
+    assert int(whole["ends"]["n_averaged"]) == 2
 
 
 def test_text_alone_is_learnt_with_an_optimiser_of_its_own():
