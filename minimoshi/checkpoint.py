@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from .config import Config
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+SCALE = "_scb"  # NAME_scb holds the largest magnitude of each row of NAME, as in the official 8-bit checkpoints
 SHIPPED = Path(__file__).parent / "pretrained"
 
 
@@ -106,17 +107,45 @@ def check_tensors(expected: Mapping[str, torch.Size], tensors: dict[str, Tensor]
         raise ValueError(f"{source} does not fit {kind}, {len(problems)} problems:\n  {shown}")
 
 
-def _narrowed(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    if dtype is None or not tensor.is_floating_point():
-        return tensor
-    return tensor.to(torch.float16 if dtype.itemsize == 1 and tensor.dim() < 2 else dtype)
+def narrowed(tensors: Mapping[str, Tensor], dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """The tensors in another type, as `save_pretrained` writes them; ValueError where it cannot hold them."""
+    if dtype is not None and dtype.itemsize == 1 and dtype != torch.int8:
+        raise ValueError(f"weights are saved in 8 bits as torch.int8, with a scale for each row; got {dtype}")
+    found = {}
+    for name, tensor in tensors.items():
+        if dtype is None or not tensor.is_floating_point():
+            found[name] = tensor
+        elif dtype != torch.int8 or tensor.dim() < 2:
+            found[name] = tensor.to(torch.float16 if dtype == torch.int8 else dtype)
+        elif _finite(tensor):
+            largest = tensor.float().abs().amax(-1)
+            found[name] = (tensor / largest.clamp(min=1e-30)[..., None] * 127).round().to(torch.int8)
+            found[name + SCALE] = largest
+    broken = [name for name in tensors if name not in found or not _finite(found[name])]
+    if broken:
+        raise ValueError(f"not saved: {', '.join(broken)} holds NaN, or values that are too large for {dtype}")
+    return found
 
 
-def _fits(tensor: Tensor, dtype: torch.dtype) -> bool:
-    """Whether a narrower type can hold it; 8-bit floats do not overflow to infinity, they stop at their largest."""
-    if not tensor.is_floating_point() or not tensor.numel():
-        return True
-    return bool(tensor.float().abs().max() <= torch.finfo(dtype).max)  # false for NaN, too
+def widened(
+    tensors: Mapping[str, Tensor], source: str, dtype: torch.dtype = torch.float32
+) -> dict[str, Tensor]:
+    """What `narrowed` made of 8-bit integers as floats again; other tensors as they are."""
+    found = {}
+    for name, tensor in tensors.items():
+        if name.endswith(SCALE) and name.removesuffix(SCALE) in tensors:
+            continue
+        if tensor.dtype == torch.int8:
+            scale = tensors.get(name + SCALE)
+            if scale is None or scale.shape != tensor.shape[:-1]:
+                given = "nothing" if scale is None else list(scale.shape)
+                raise ValueError(
+                    f"{source}: {name} {list(tensor.shape)} is of 8-bit integers; expected {name + SCALE} with one "
+                    f"number for each row, got {given}"
+                )
+            tensor = (tensor.float() * (scale.float() / 127)[..., None]).to(dtype)
+        found[name] = tensor
+    return found
 
 
 def _finite(t: Tensor) -> bool:
@@ -150,15 +179,9 @@ class Pretrained:
     def save_pretrained(self, folder: str | os.PathLike, dtype: torch.dtype | None = None) -> None:
         """Write config.json and model.safetensors into `folder` (made if need be); `dtype` may make the file smaller.
 
-        With 8 bits (torch.float8_e4m3fn) only matrices are that narrow: norms and biases, which are few, get 16.
+        With torch.int8 every row of a matrix has a scale of its own, and norms and biases, which are few, get 16 bits.
         """
-        whole = self.state_dict()
-        tensors = {name: _narrowed(tensor, dtype) for name, tensor in whole.items()}
-        broken = [name for name, t in whole.items() if not _fits(t, tensors[name].dtype)]
-        if broken:
-            raise ValueError(
-                f"not saved: {', '.join(broken)} holds NaN, or values that are too large for {tensors[broken[0]].dtype}"
-            )
+        tensors = narrowed(self.state_dict(), dtype)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_tensors(folder / WEIGHTS, tensors)
@@ -192,4 +215,5 @@ class Pretrained:
         return {}
 
     def _load(self, folder: Path, card: dict[str, Any]) -> None:
-        load_tensors(self, read_tensors(folder / WEIGHTS), str(folder / WEIGHTS))
+        source = folder / WEIGHTS
+        load_tensors(self, widened(read_tensors(source), str(source)), str(source))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoint import CONFIG, WEIGHTS, read_json, read_tensors
+from ..checkpoint import CONFIG, WEIGHTS, read_json, read_tensors, widened
 from ..config import MoshiConfig
 from ..moshi import HierarchicalGenerator
 from .kyutai_config import DEFAULTS, MOSHI_7B, condition_name, config_from_kyutai, config_to_kyutai
@@ -92,7 +92,8 @@ def load_kyutai_moshi(
     options = MOSHI_7B if config is None else config if isinstance(config, dict) else _read_options(config)
     ours = config_from_kyutai(options)
     path = weights_file(path, (options.get("moshi_name", WEIGHTS), WEIGHTS))
-    tensors = canonical(read_tensors(path))
+    tensors = read_tensors(path)
+    tensors = canonical(widened(tensors, str(path), _main_dtype(tensors, "text_emb.weight")))  # from 8 bits, if need be
     rows = kyutai_moshi_rows(ours, options, is_split(tensors))
     return generator_from_rows(ours, rows, tensors, str(path), dtype or _main_dtype(tensors, "text_emb.weight"))
 

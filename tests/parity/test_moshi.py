@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from minimoshi import HierarchicalGenerator, interop
+from minimoshi.checkpoint import narrowed, widened
 from tests.parity.official import CONDITION, HIBIKI, LABELS, MOSHI, condition_tensors, fused, greedy, random_lm
 
 SAME_LOGITS = 1e-4
@@ -202,6 +203,23 @@ def test_half_precision_is_kept(tmp_path: Path, speech_codes: Tensor) -> None:
     out, exact = generator(codes), wide(codes)
     assert out.text_logits.dtype == torch.bfloat16 and exact.text_logits.dtype == torch.float32
     assert (out.text_logits.float() - exact.text_logits).abs().max() < 0.1
+
+
+def test_eight_bit_weights_are_read(tmp_path: Path, speech_codes: Tensor) -> None:
+    """As `moshi.utils.quantize` stores them: integers, and the largest magnitude of each row beside them."""
+    official = random_lm(MOSHI)
+    linear = [f"{name}.weight" for name, module in official.named_modules() if isinstance(module, nn.Linear)]
+    whole = official.state_dict()
+    some = narrowed({name: whole[name] for name in linear}, torch.int8)
+    assert len(linear) > 20 and some[f"{linear[0]}_scb"].dtype == torch.float32
+    save_file(whole | some, tmp_path / "q8.safetensors")
+    official.load_state_dict(whole | widened(some, "q8"))
+    ours = interop.load_kyutai_moshi(tmp_path / "q8.safetensors", MOSHI)
+    codes = grid(official, speech_codes, 20)
+    save_file(fused(official.state_dict()), tmp_path / "lm.safetensors")
+    assert torch.equal(
+        ours(codes).text_logits, interop.load_kyutai_moshi(tmp_path / "lm.safetensors", MOSHI)(codes).text_logits
+    )
 
 
 def test_compare_shows_every_layer(speech_codes: Tensor, tmp_path: Path, within: Callable) -> None:
