@@ -72,7 +72,6 @@ FIXED: dict[str, Any] = {
     "causal": True,
     "norm_emb": False,
     "bias_proj": False,
-    "quantize": False,
     "layer_scale": None,
     "depformer_layer_scale": None,
     "cross_attention": False,
@@ -93,6 +92,7 @@ OTHER = {
     "mimi_name",
     "mimi_config_name",
     "tokenizer_name",
+    "quantize",  # whether the file holds 8-bit integers, which it shows by itself
     "lora_name",
     "lora_rank",
     "lora_scaling",

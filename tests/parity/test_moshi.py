@@ -214,7 +214,7 @@ def test_eight_bit_weights_are_read(tmp_path: Path, speech_codes: Tensor) -> Non
     assert len(linear) > 20 and some[f"{linear[0]}_scb"].dtype == torch.float32
     save_file(whole | some, tmp_path / "q8.safetensors")
     official.load_state_dict(whole | widened(some, "q8"))
-    ours = interop.load_kyutai_moshi(tmp_path / "q8.safetensors", MOSHI)
+    ours = interop.load_kyutai_moshi(tmp_path / "q8.safetensors", MOSHI | {"quantize": True})
     codes = grid(official, speech_codes, 20)
     save_file(fused(official.state_dict()), tmp_path / "lm.safetensors")
     assert torch.equal(
