@@ -154,7 +154,6 @@ LUT = {"type": "lut", "lut": {"n_bins": 4, "dim": 8, "tokenizer": "noop"}}
         ({"layer_scale": 0.1, "kv_repeat": 2}, ["layer_scale=0.1", "kv_repeat=2"]),
         ({"demux_second_stream": True}, ["demux_second_stream=True"]),
         ({"cross_attention": True}, ["cross_attention=True"]),
-        ({"cross_attention": True}, ["cross_attention=True"]),
         ({"lora": True}, ["lora=True"]),
         ({"context": None}, ["context"]),
         ({"depformer_dim_feedforward": [40, 44, 48]}, ["depformer_dim_feedforward"]),
