@@ -82,9 +82,10 @@ def load_kyutai_moshi(
 
     `path`: the safetensors file, or a folder with it and its config.json. `config`: the official configuration, a dict
     or a JSON file; Moshi 7B when neither is there. `dtype`: None keeps what the file holds, bfloat16 for the released
-    ones. Tensors that need no rearranging are used in place, so a 7B model in bfloat16 needs little more memory than
-    its file has bytes; leave that file alone while the model lives. ValueError names all tensors that are missing,
-    unexpected or of the wrong shape at once, and options that minimoshi does not have; a pickle is refused.
+    ones; 8-bit integers become what the embeddings are. Tensors that need no rearranging are used in place, so a 7B
+    model in bfloat16 needs little more memory than its file has bytes; leave that file alone while the model lives.
+    ValueError names all tensors that are missing, unexpected or of the wrong shape at once, and options that minimoshi
+    does not have; a pickle is refused.
     """
     folder = Path(path).expanduser()
     if config is None and (folder / CONFIG).exists():
@@ -93,9 +94,10 @@ def load_kyutai_moshi(
     ours = config_from_kyutai(options)
     path = weights_file(path, (options.get("moshi_name", WEIGHTS), WEIGHTS))
     tensors = read_tensors(path)
-    tensors = canonical(widened(tensors, str(path), _main_dtype(tensors, "text_emb.weight")))  # from 8 bits, if need be
+    usual = _main_dtype(tensors, "text_emb.weight")
+    tensors = canonical(widened(tensors, str(path), usual))
     rows = kyutai_moshi_rows(ours, options, is_split(tensors))
-    return generator_from_rows(ours, rows, tensors, str(path), dtype or _main_dtype(tensors, "text_emb.weight"))
+    return generator_from_rows(ours, rows, tensors, str(path), dtype or usual)
 
 
 def _read_options(path: str | os.PathLike) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .named import add_run_arguments, begin, wanted
+from .named import add_run_arguments, begin, pairs, wanted
 
 STAGES = ("corpus", "teachers", "encoder", "decoder", "end-to-end", "export")
 
@@ -25,17 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from .recipe import CodecRecipe
 
-    recipe, human = CodecRecipe.read(options.recipe, options.set), _pairs(options.human)
+    recipe, human = CodecRecipe.read(options.recipe, options.set), pairs("--human", "FOLDER", options.human)
     stages = _Stages(options, recipe, begin(options, recipe), human)
     for stage in wanted(options, STAGES):
         stages.run(stage)
-
-
-def _pairs(items: list[str]) -> dict[str, str]:
-    for item in items:
-        if "=" not in item:
-            raise ValueError(f"--human takes NAME=FOLDER, got {item!r}")
-    return dict(item.split("=", 1) for item in items)
 
 
 class _Stages:

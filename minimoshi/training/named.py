@@ -18,6 +18,19 @@ if TYPE_CHECKING:
     from .loop import RunFolder
 
 
+def pairs(option: str, kind: str, items: Iterable[str]) -> dict[str, str]:
+    """What a repeatable option says as NAME=KIND; ValueError for anything else, and for a name that comes twice."""
+    found: dict[str, str] = {}
+    for item in items:
+        name, _, value = (part.strip() for part in item.partition("="))
+        if not (name and value):
+            raise ValueError(f"{option} takes NAME={kind}, got {item!r}")
+        if name in found:
+            raise ValueError(f"{option}: {name!r} comes twice; every {kind.lower()} needs a name of its own")
+        found[name] = value
+    return found
+
+
 class Recipe(Config):
     """Base of all recipes; a subclass lists its own in RECIPES, each as what differs from the defaults."""
 

@@ -134,10 +134,11 @@ class Takes:
             for index in range(0 if take.manner else len(take.words)):
                 spoken[_user_key_in(take, index)].append(take)
         for key, some in spoken.items():
-            self.words[key] = [t for t in some if _near_edge(t, key[2])] or some
-            if key[3] > 1:
-                whole = [(t, key[2]) for t in self.words[key] if t.text not in BEGINNINGS]
-                self.elsewhere[name, key[1], _part(*key[2:])] += whole
+            _, label, index, length = key
+            self.words[key] = [t for t in some if _near_edge(t, index)] or some
+            if length > 1:
+                whole = [(t, index) for t in self.words[key] if t.text not in BEGINNINGS]
+                self.elsewhere[name, label, _part(index, length)] += whole
 
     def user(self, rng: random.Random, name: str, say: Say) -> tuple[list[Segment], list[Span]]:
         """Something a user says, and its words' times from its first frame on."""

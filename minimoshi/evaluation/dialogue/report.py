@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from ...bench import machine
 from ...moshi import FullDuplexDialogueModel, Transcriber
+from ...training.named import pairs
 from ..codec import through
 from ..judge import judge
 from ..measures import same_speaker
@@ -81,7 +82,7 @@ def make_card(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Ju
     started = time.perf_counter()
     cache = Path(options.cache or default_cache())
     cases = choose(load_cases(options.cases), options.quick, options.groups)
-    others = {name: load_model(path) for name, path in _beside(options.beside)}
+    others = {name: load_model(path) for name, path in _beside(options.beside).items()}
     model = load_model(options.model)
     sampling = _sampling(options, model)
     ear = Ear({name: _listener(name, str(cache)) for name in JUDGES}, Memo(cache))
@@ -111,17 +112,12 @@ def make_card(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Ju
     return card, systems
 
 
-def _beside(asked: Sequence[str]) -> list[tuple[str, str]]:
-    """NAME=MODEL of every other model to judge."""
-    pairs = [tuple(part.strip() for part in one.partition("=")[::2]) for one in asked]
-    for (name, path), one in zip(pairs, asked, strict=True):
-        if not (name and path):
-            raise ValueError(f"--beside takes NAME=MODEL, got {one!r}")
-        if name in SYSTEMS:
-            raise ValueError(f"--beside: {name!r} stands in the card already; choose another name")
-    if len({name for name, _ in pairs}) < len(pairs):
-        raise ValueError("--beside: every model needs a name of its own")
-    return pairs
+def _beside(asked: Sequence[str]) -> dict[str, str]:
+    """Names and models to judge beside the first one."""
+    found = pairs("--beside", "MODEL", asked)
+    if taken := found.keys() & SYSTEMS.keys():
+        raise ValueError(f"--beside: {min(taken)!r} stands in the card already; choose another name")
+    return found
 
 
 def _sampling(options: argparse.Namespace, model: FullDuplexDialogueModel) -> dict[str, float]:
