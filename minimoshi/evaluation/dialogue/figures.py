@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 
 from ...config import SAMPLE_RATE
 from ...data.stereo import Word, load_dialogue
-from ...lab.figures import BLUE, GREEN, GREY, INK, ORANGE, PALETTE, PURPLE, RED, WIDTH, style
+from ...lab.figures import BLUE, GREEN, GREY, INK, ORANGE, PALETTE, PURPLE, RED, SKY, WIDTH, style
 from ...lab.plots import waveform
 from .bars import ACCURACY, LATENCY
 
@@ -25,6 +26,7 @@ SHOWN = 3  # good episodes, and as many bad ones
 _TELLING = ("stop", "repeat", "recall", "murmur", "question", "sum", "manner")  # skills that are worth a picture
 _VERDICT = {True: "as it should be", False: "not as it should be"}
 _COLOURS = {"model": BLUE, "script": GREY, "cascade": ORANGE, "half-duplex": RED, "echo": PURPLE}
+_BESIDE = (GREEN, SKY)  # models that were given names, in turn
 
 
 def draw_figures(folder: Path, card: dict[str, Any], systems: dict[str, Judged]) -> dict[str, str]:
@@ -79,11 +81,11 @@ def _answers(card: dict[str, Any]) -> Figure:
 
 def _latency(card: dict[str, Any]) -> Figure:
     figure, axes = plt.subplots(figsize=(WIDTH, 2.6))
-    edges = np.arange(-0.4, 1.5 + 1e-9, 0.08)
+    edges, beside = np.arange(-0.4, 1.5 + 1e-9, 0.08), itertools.cycle(_BESIDE)
     for name, found in card["systems"].items():
         late = found["takeover"]["latencies"]
         if late and name != "codec":
-            weights, colour = np.full(len(late), 100 / len(late)), _COLOURS.get(name, GREEN)
+            weights, colour = np.full(len(late), 100 / len(late)), _COLOURS.get(name) or next(beside)
             axes.hist(late, edges, weights=weights, histtype="step", color=colour, linewidth=1.6, label=name)
             axes.axvline(found["takeover"]["median"], color=colour, linestyle=":", linewidth=1)
     axes.axvline(LATENCY, color=INK, linestyle="--", linewidth=1)
