@@ -32,60 +32,35 @@ from .init import scaled_init
 from .loop import RunFolder, Stateful, averaged, step_seed, train
 from .losses import MelLoss, SpectralLoss, WaveformLoss
 from .modules import decoder_modules, encoder_modules
-from .optim import Muon, cosine, split_parameters
+from .optim import Muon, Optimisers, cosine, split_parameters
 from .recipe import CodecRecipe
 from .speech import Batches
 
 OUT_LOSSES = ("mel", "spectral", "waveform", "adversarial", "feature")
 
 
-class Optimisers:
+def optimisers(codec: MimiAudioCodec, recipe: CodecRecipe, heads: list[Tensor]) -> Optimisers:
     """AdamW, with decay on the transformers only, and on request Muon for the weight matrices."""
-
-    def __init__(self, codec: MimiAudioCodec, recipe: CodecRecipe, heads: list[Tensor]):
-        self.recipe = recipe
-        sides = [(decoder_modules(codec), 1.0)]
-        if recipe.train_encoder:
-            sides.append((encoder_modules(codec), recipe.encoder_lr))
-        decayed = {id(p) for m in codec.modules() if isinstance(m, Transformer) for p in m.parameters() if p.dim() > 1}
-        adam, muon = [], []
-        for modules, share in sides:
-            matrices, others = split_parameters(modules)
-            if recipe.muon_lr:
-                muon.append(dict(params=matrices, share=share))
-            else:
-                others = matrices + others
-            for decay in (True, False):
-                if some := [p for p in others if (id(p) in decayed) == decay]:
-                    adam.append(dict(params=some, share=share, weight_decay=recipe.weight_decay * decay))
-        if heads:
-            adam.append(dict(params=heads, share=1.0, weight_decay=0.0))
-        self.parts: dict[str, tuple[torch.optim.Optimizer, float]] = {
-            "adam": (torch.optim.AdamW(adam, recipe.lr, betas=recipe.betas), recipe.lr)
-        }
-        if muon:
-            self.parts["muon"] = (Muon(muon, recipe.muon_lr), recipe.muon_lr)
-
-    def parameters(self) -> list[Tensor]:
-        return [p for optimiser, _ in self.parts.values() for group in optimiser.param_groups for p in group["params"]]
-
-    def zero_grad(self) -> None:
-        for optimiser, _ in self.parts.values():
-            optimiser.zero_grad()
-
-    def step(self, step: int) -> None:
-        factor = cosine(step / self.recipe.steps, step, self.recipe.warm_up, self.recipe.lr_floor)
-        for optimiser, lr in self.parts.values():
-            for group in optimiser.param_groups:
-                group["lr"] = lr * factor * group["share"]
-            optimiser.step()
-
-    def state_dict(self) -> dict:
-        return {name: optimiser.state_dict() for name, (optimiser, _) in self.parts.items()}
-
-    def load_state_dict(self, state: dict) -> None:
-        for name, (optimiser, _) in self.parts.items():
-            optimiser.load_state_dict(state[name])
+    sides = [(decoder_modules(codec), 1.0)]
+    if recipe.train_encoder:
+        sides.append((encoder_modules(codec), recipe.encoder_lr))
+    decayed = {id(p) for m in codec.modules() if isinstance(m, Transformer) for p in m.parameters() if p.dim() > 1}
+    adam, muon = [], []
+    for modules, share in sides:
+        matrices, others = split_parameters(modules)
+        if recipe.muon_lr:
+            muon.append(dict(params=matrices, share=share))
+        else:
+            others = matrices + others
+        for decay in (True, False):
+            if some := [p for p in others if (id(p) in decayed) == decay]:
+                adam.append(dict(params=some, share=share, weight_decay=recipe.weight_decay * decay))
+    if heads:
+        adam.append(dict(params=heads, share=1.0, weight_decay=0.0))
+    parts = {"adam": (torch.optim.AdamW(adam, recipe.lr, betas=recipe.betas), recipe.lr)}
+    if muon:
+        parts["muon"] = (Muon(muon, recipe.muon_lr), recipe.muon_lr)
+    return Optimisers(parts)
 
 
 class CodeCounts(nn.Module):
@@ -127,7 +102,7 @@ class CodecTraining:
                 module.requires_grad_(False)
         self.distillation = self._new_distillation(teacher)
         self.teacher = teacher
-        self.optimisers = Optimisers(
+        self.optimisers = optimisers(
             self.codec, recipe, list(self.distillation.parameters()) if self.distillation else []
         )
         self.average = None
@@ -237,7 +212,7 @@ class CodecTraining:
         else:
             (latent + sum(getattr(recipe, name) * loss for name, loss in on_sound.items())).backward()
         nn.utils.clip_grad_norm_(self.optimisers.parameters(), recipe.clip)
-        self.optimisers.step(step)
+        self.optimisers.step(cosine(step / recipe.steps, step, recipe.warm_up, recipe.lr_floor))
         if self.average:
             self.average.update_parameters(self.codec)
 

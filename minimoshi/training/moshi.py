@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -27,7 +27,7 @@ from ..moshi.grid import ZERO_TOKEN
 from ..text import HeliumModel
 from .loop import RunFolder, Stateful, averaged, step_seed
 from .moshi_recipe import MoshiRecipe
-from .optim import cycle, trapezoid
+from .optim import Muon, Optimisers, cycle, split_parameters, trapezoid
 
 # a source of grids: (random, frames) -> Grid
 Source = Callable[[random.Random, int], Grid]
@@ -119,8 +119,8 @@ class MoshiTraining:
         self.hearing = nn.Linear(width, words).to(device)
         # and, if asked for, of the user's last REMEMBERED words and their name: what an answer depends on
         self.remembering = nn.Linear(width, (REMEMBERED + 1) * words).to(device) if recipe.remembering else None
-        self.optimiser = self._optimiser()
-        self.text_optimiser = self._optimiser() if recipe.text_only else None
+        self.optimisers = self._optimisers()
+        self.text_optimisers = self._optimisers() if recipe.text_only else None
         self.average = None
         if recipe.weight_ema:
             self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(recipe.weight_ema))
@@ -128,18 +128,28 @@ class MoshiTraining:
         self.ends = AveragedModel(self.generator) if recipe.cycles > 1 else None
         self.context = torch.compile(self.generator.context) if recipe.compile else self.generator.context
 
-    def _optimiser(self) -> torch.optim.Optimizer:
-        recipe, depth = self.recipe, list(getattr(self.generator.audio_model, "parameters", list)())
-        inside = {id(p) for p in depth}
-        groups, heads = [], [p for head in (self.hearing, self.remembering) if head for p in head.parameters()]
-        for share, parameters in (
-            (1.0, [*(p for p in self.generator.parameters() if id(p) not in inside), *heads]),
-            (recipe.depth_lr, depth),
-        ):
-            for decay in (recipe.weight_decay, 0.0):
-                some = [p for p in parameters if (p.dim() > 1) == bool(decay)]
-                groups.append(dict(params=some, weight_decay=decay, share=share))
-        return torch.optim.AdamW([g for g in groups if g["params"]], recipe.lr, betas=recipe.betas)
+    def _optimisers(self) -> Optimisers:
+        """AdamW, under which all that has two dimensions decays, and on request Muon for the transformers' matrices."""
+        recipe, model = self.recipe, self.generator
+        depth = [model.audio_model] if model.audio_model else []
+        inside = {id(p) for part in depth for p in part.parameters()}
+        trunks = [part.transformer for part in (model.text_model, *depth)]
+        matrices = split_parameters(trunks)[0] if recipe.muon_lr else []
+        by_muon = {id(p) for p in matrices}
+        heads = [p for head in (self.hearing, self.remembering) if head for p in head.parameters()]
+
+        def groups(parameters: Iterable[Tensor]) -> list[dict]:
+            kinds: dict[tuple[float, float], list[Tensor]] = {}
+            for p in parameters:
+                kind = (recipe.depth_lr if id(p) in inside else 1.0, recipe.weight_decay if p.dim() > 1 else 0.0)
+                kinds.setdefault(kind, []).append(p)
+            return [dict(params=some, share=share, weight_decay=decay) for (share, decay), some in kinds.items()]
+
+        others = groups(p for p in (*model.parameters(), *heads) if id(p) not in by_muon)
+        parts = {"adam": (torch.optim.AdamW(others, recipe.lr, betas=recipe.betas), recipe.lr)}
+        if matrices:
+            parts["muon"] = (Muon(groups(matrices), recipe.muon_lr), recipe.muon_lr)
+        return Optimisers(parts)
 
     # ------------------------------------------------------------------------------------------- a step
 
@@ -149,19 +159,16 @@ class MoshiTraining:
         self.hard = min(1.0, (step + 1) / (self.recipe.ease + 1))
         chance = random.Random(int(rng.integers(2**63)))
         if self.recipe.text_only and chance.random() < self.recipe.text_only:
-            losses, optimiser = self.text_losses(chance), self.text_optimiser
+            losses, optimisers = self.text_losses(chance), self.text_optimisers
         else:
             batch = collect([self.source(chance, self.recipe.frames) for _ in range(self.recipe.batch)])
-            losses, optimiser = self.losses(batch, generator), self.optimiser
+            losses, optimisers = self.losses(batch, generator), self.optimisers
         total = losses.pop("total")
-        optimiser.zero_grad()
+        optimisers.zero_grad()
         total.backward()
-        nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], self.recipe.clip)
+        nn.utils.clip_grad_norm_(optimisers.parameters(), self.recipe.clip)
         place, length = cycle(step, self.recipe.steps, self.recipe.cycles)
-        factor = trapezoid(place, length, self.recipe.warm_up, self.recipe.decay)
-        for group in optimiser.param_groups:
-            group["lr"] = self.recipe.lr * factor * group["share"]
-        optimiser.step()
+        optimisers.step(trapezoid(place, length, self.recipe.warm_up, self.recipe.decay))
         if self.average:
             self.average.update_parameters(self.generator)
         if self.ends and place + 1 == length:
@@ -309,8 +316,8 @@ class MoshiTraining:
             "generator": self.generator,
             "hearing": self.hearing,
             "remembering": self.remembering,
-            "optimiser": self.optimiser,
-            "text_optimiser": self.text_optimiser,
+            "optimisers": self.optimisers,
+            "text_optimisers": self.text_optimisers,
             "average": self.average,
             "ends": self.ends,
         }

@@ -23,7 +23,8 @@ class MoshiRecipe(Recipe):
 
     # optimiser
     lr: float = 4e-3
-    depth_lr: float = 1.0  # share of the rate for the depth transformer
+    muon_lr: float = 0.0  # matrices of the transformers by Muon with this rate instead of AdamW; 0: AdamW for all
+    depth_lr: float = 1.0  # share of the rates for the depth transformer
     betas: tuple[float, ...] = (0.9, 0.95)
     weight_decay: float = 0.01
     warm_up: int = 100  # steps

@@ -8,38 +8,40 @@ import torch
 from torch import Tensor, nn
 
 from ..nn import StreamingConvTranspose1d
+from ..nn.linear import StepLinear
 
 _QUINTIC = (3.4445, -4.775, 2.0315)  # Newton-Schulz coefficients of Muon (Jordan 2024): fast, not exact
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """The [m, n] matrix with the same singular vectors and all singular values near 1 (0.7 to 1.2)."""
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)
+    """The [..., m, n] matrices with the same singular vectors and all singular values near 1 (0.7 to 1.2)."""
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    x = matrix.mT if tall else matrix
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     # Each step multiplies x by a polynomial of x xᵀ. Collecting the polynomials first keeps the work to small
     # squares.
     a, b, c = _QUINTIC
-    gram, identity = x @ x.T, torch.eye(len(x), dtype=x.dtype, device=x.device)
-    product = identity
-    for _ in range(steps):
+    gram, identity = x @ x.mT, torch.eye(x.shape[-2], dtype=x.dtype, device=x.device)
+    product = None
+    for left in reversed(range(steps)):
         polynomial = a * identity + b * gram + c * gram @ gram
-        product = polynomial @ product
-        gram = polynomial @ gram @ polynomial
+        product = polynomial if product is None else polynomial @ product
+        if left:
+            gram = polynomial @ gram @ polynomial
     x = product @ x
-    return x.T if tall else x
+    return x.mT if tall else x
 
 
 class Muon(torch.optim.Optimizer):
     """Momentum, then every direction of a weight matrix moves by the same amount.
 
     For weights of two or more dimensions, [out, in, ...]; a parameter marked `is_transposed` is [in, out,
-    ...]. Since well-scaled weights have a largest singular value near one, `lr` is the share of a matrix that
-    a step changes.
+    ...], one marked `is_stack` holds a matrix for every step, [steps, out, in]. Since well-scaled weights have a
+    largest singular value near one, `lr` is the share of a matrix that a step changes. Decay is AdamW's.
     """
 
-    def __init__(self, parameters, lr: float = 0.02, momentum: float = 0.9):
-        super().__init__(parameters, dict(lr=lr, momentum=momentum))
+    def __init__(self, parameters, lr: float = 0.02, momentum: float = 0.9, weight_decay: float = 0.0):
+        super().__init__(parameters, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
 
     @torch.no_grad()
     def step(self, closure=None) -> None:
@@ -55,10 +57,40 @@ class Muon(torch.optim.Optimizer):
                 transposed = getattr(p, "is_transposed", False)
                 if transposed:
                     update = update.transpose(0, 1)
-                flat = orthogonalise(update.flatten(1))
-                flat = flat * math.sqrt(max(1.0, flat.shape[0] / flat.shape[1]))
+                flat = orthogonalise(update if getattr(p, "is_stack", False) else update.flatten(1))
+                flat = flat * math.sqrt(max(1.0, flat.shape[-2] / flat.shape[-1]))
                 update = flat.view(update.shape)
+                if group["weight_decay"]:
+                    p.mul_(1 - group["lr"] * group["weight_decay"])
                 p.add_(update.transpose(0, 1) if transposed else update, alpha=-group["lr"])
+
+
+class Optimisers:
+    """Optimisers that step together: name -> (optimiser, its rate). A group's own rate is its `share` of that."""
+
+    def __init__(self, parts: dict[str, tuple[torch.optim.Optimizer, float]]):
+        self.parts = parts
+
+    def parameters(self) -> list[Tensor]:
+        return [p for optimiser, _ in self.parts.values() for group in optimiser.param_groups for p in group["params"]]
+
+    def zero_grad(self) -> None:
+        for optimiser, _ in self.parts.values():
+            optimiser.zero_grad()
+
+    def step(self, factor: float) -> None:
+        """With this factor on all rates."""
+        for optimiser, lr in self.parts.values():
+            for group in optimiser.param_groups:
+                group["lr"] = lr * factor * group["share"]
+            optimiser.step()
+
+    def state_dict(self) -> dict:
+        return {name: optimiser.state_dict() for name, (optimiser, _) in self.parts.items()}
+
+    def load_state_dict(self, state: dict) -> None:
+        for name, (optimiser, _) in self.parts.items():
+            optimiser.load_state_dict(state[name])
 
 
 def split_parameters(modules: list[nn.Module]) -> tuple[list[Tensor], list[Tensor]]:
@@ -71,6 +103,7 @@ def split_parameters(modules: list[nn.Module]) -> tuple[list[Tensor], list[Tenso
             seen.add(id(p))
             if name == "weight" and p.dim() > 1 and min(p.shape[:2]) > 1:
                 p.is_transposed = isinstance(module, StreamingConvTranspose1d)
+                p.is_stack = isinstance(module, StepLinear) and p.dim() == 3
                 matrices.append(p)
             else:
                 others.append(p)

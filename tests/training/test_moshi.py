@@ -176,7 +176,7 @@ def test_the_result_is_the_mean_of_the_cycles_ends(tmp_path):
     made, ends = toy(steps=8, cycles=2, warm_up=1, decay=0.5), []
     for step in range(8):
         made.step(step)
-        rate = made.optimiser.param_groups[0]["lr"]
+        rate = made.optimisers.parts["adam"][0].param_groups[0]["lr"]
         if step in (3, 7):
             assert rate <= made.recipe.lr / 2
             ends.append({name: tensor.clone() for name, tensor in made.average.module.state_dict().items()})
@@ -191,10 +191,11 @@ def test_the_result_is_the_mean_of_the_cycles_ends(tmp_path):
     assert kept.keys() == found.keys() and all(torch.equal(kept[name], tensor) for name, tensor in found.items())
 
 
-def test_a_killed_run_ends_as_one_that_was_not(tmp_path):
+@pytest.mark.parametrize("muon_lr", [0.0, 0.02])
+def test_a_killed_run_ends_as_one_that_was_not(tmp_path, muon_lr):
     def go(folder: str, *ends: int) -> dict:
         for end in ends:
-            made = toy(steps=12, cycles=2)
+            made = toy(steps=12, cycles=2, muon_lr=muon_lr)
 
             def step(number: int, made=made, end=end) -> dict[str, float]:
                 if number == end:
@@ -222,7 +223,8 @@ def test_text_alone_is_learnt_with_an_optimiser_of_its_own():
     made = MoshiTraining(recipe, echo, generator=generator, lines=lambda rng: [5, 6, 7, 8, 9][: rng.randint(3, 5)])
     first = made.step(0)["lines"]
     last = [made.step(n)["lines"] for n in range(1, 40)][-1]
-    assert last < first / 2 and not made.optimiser.state and made.text_optimiser.state
+    used, own = made.optimisers.parts["adam"][0], made.text_optimisers.parts["adam"][0]
+    assert last < first / 2 and not used.state and own.state
 
 
 def test_a_stage_goes_on_from_what_another_made(tmp_path):

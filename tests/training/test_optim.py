@@ -1,12 +1,15 @@
 """Muon: orthogonal updates of the right size, on the right parameters."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from minimoshi.mimi import MimiAudioCodec
 from minimoshi.nn import StreamingConvTranspose1d
-from minimoshi.training.optim import Muon, cosine, orthogonalise, split_parameters
+from minimoshi.nn.linear import StepLinear
+from minimoshi.training.optim import Muon, Optimisers, cosine, orthogonalise, split_parameters
 from tests.speech_toys import CODEC
 
 
@@ -45,6 +48,51 @@ def test_a_transposed_convolution_is_turned():
     change = (layer.weight.detach() - before).transpose(0, 1).flatten(1)  # [out, in · k]
     values = torch.linalg.svdvals(change)
     assert float(values[0] / values[-1]) < 3
+
+
+def test_a_stack_is_as_many_matrices():
+    layer, lone = StepLinear(8, 24, schedule=(0, 1, 2)), nn.Parameter(torch.zeros(24, 8))
+    matrices, _ = split_parameters([layer])
+    assert matrices == [layer.weight] and layer.weight.shape == (3, 24, 8)
+    before = layer.weight.detach().clone()
+    layer.weight.grad = torch.randn(3, 24, 8)
+    lone.grad = layer.weight.grad[1].clone()
+    Muon(matrices, lr=0.1).step()
+    Muon([lone], lr=0.1).step()
+    assert torch.allclose(layer.weight.detach()[1] - before[1], lone.detach(), atol=1e-5)
+
+
+def test_decay_is_a_share_of_the_weight():
+    weight = nn.Parameter(torch.ones(4, 4))
+    weight.grad = torch.zeros(4, 4)
+    Muon([weight], lr=0.1, weight_decay=0.5).step()
+    assert torch.allclose(weight.detach(), torch.full((4, 4), 0.95))
+
+
+def test_optimisers_step_together_and_come_back():
+    def made() -> tuple[nn.Linear, Optimisers]:
+        torch.manual_seed(0)
+        layer = nn.Linear(6, 6)
+        adam = torch.optim.AdamW([dict(params=[layer.bias], share=0.5)], 0.1)
+        return layer, Optimisers({"adam": (adam, 0.1), "muon": (Muon([dict(params=[layer.weight], share=1.0)]), 0.02)})
+
+    def step(layer: nn.Linear, both: Optimisers) -> None:
+        both.zero_grad()
+        layer(torch.ones(2, 6)).square().sum().backward()
+        both.step(0.5)
+
+    layer, both = made()
+    assert {id(p) for p in both.parameters()} == {id(layer.weight), id(layer.bias)}
+    step(layer, both)
+    assert both.parts["adam"][0].param_groups[0]["lr"] == pytest.approx(0.025)
+    assert both.parts["muon"][0].param_groups[0]["lr"] == pytest.approx(0.01)
+    kept, weights = copy.deepcopy(both.state_dict()), copy.deepcopy(layer.state_dict())
+    step(layer, both)
+    other, again = made()
+    other.load_state_dict(weights)
+    again.load_state_dict(kept)
+    step(other, again)
+    assert torch.equal(layer.weight, other.weight) and torch.equal(layer.bias, other.bias)
 
 
 def test_muon_solves_least_squares():
