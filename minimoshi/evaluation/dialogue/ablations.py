@@ -42,7 +42,9 @@ from .run import Runner
 from .summary import summarise
 
 WORLD = {"greeting": 0.15, "colour": 0.3, "opposite": 0.3, "stop": 0.25}  # few answers: short runs get somewhere
-RECIPE = dict(preset="tiny", batch=4, frames=120, text_alone=0.0, remembering=0.5, ease=1000)
+RECIPE = dict(
+    preset="tiny", batch=4, frames=120, text_alone=0.0, remembering=0.5, ease=300, lr=6e-3, muon_lr=0.015
+)  # fmt: skip
 HELD_OUT_USERS = 8  # the last of the bank
 SAMPLING = dict(temperature=0.6, text_temperature=0.0)
 _CHECKED = 8  # batches of held-out episodes for the losses
@@ -79,6 +81,7 @@ VARIANTS = {
     "no inner monologue": Variant(recipe=dict(monologue=False)),
     "acoustic delay 0": Variant(config=_acoustics_late(0)),
     "acoustic delay 2": Variant(config=_acoustics_late(2)),
+    "AdamW for the matrices, too": Variant(recipe=dict(muon_lr=0.0, lr=4e-3)),
     "all levels weigh the same": Variant(recipe=dict(semantic_weight=1.0)),
     "one set of depth weights": Variant(config=_one_set_of_weights),
     "one stream": Variant(grid=_one_at_a_time, half_duplex=True),
@@ -191,7 +194,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--takes", required=True, type=Path, help="a bank with codes: minimoshi train moshi makes one")
     parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--each", type=int, default=12, help="test episodes of each skill")
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
