@@ -216,6 +216,24 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path, muon_lr):
     assert int(whole["ends"]["n_averaged"]) == 2
 
 
+def test_muon_moves_the_transformers_matrices_and_nothing_else():
+    made = toy(muon_lr=0.02, remembering=0.5)
+    model, parts = made.generator, made.optimisers.parts
+    ids = {name: [id(p) for g in part.param_groups for p in g["params"]] for name, (part, _) in parts.items()}
+    wanted = {id(p) for name, p in model.named_parameters() if "transformer.layers" in name and p.dim() > 1}
+    assert set(ids["muon"]) == wanted and not wanted & set(ids["adam"])
+    heads = [*made.hearing.parameters(), *made.remembering.parameters()]
+    assert sorted(ids["adam"] + ids["muon"]) == sorted(id(p) for p in [*model.parameters(), *heads])
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    made.step(0)
+    depth = model.audio_model.transformer.layers[0].attention.out_proj.weight  # a matrix for each codebook
+    change = depth.detach() - before["audio_model.transformer.layers.0.attention.out_proj.weight"]
+    largest = torch.linalg.matrix_norm(change, 2)
+    assert largest.shape == depth.shape[:1] and (largest > 0).all()
+    assert float(largest.max() / largest.min()) < 2  # each moves by as much, however small its gradient
+    assert set(toy().optimisers.parts) == {"adam"}
+
+
 def test_text_alone_is_learnt_with_an_optimiser_of_its_own():
     torch.manual_seed(0)
     recipe = MoshiRecipe.from_dict(dict(steps=40, batch=2, frames=FRAMES, text_only=1.0, lr=1e-2, warm_up=2))
