@@ -56,7 +56,7 @@ def optimisers(codec: MimiAudioCodec, recipe: CodecRecipe, heads: list[Tensor]) 
             if some := [p for p in others if (id(p) in decayed) == decay]:
                 adam.append(dict(params=some, share=share, weight_decay=recipe.weight_decay * decay))
     if heads:
-        adam.append(dict(params=heads, share=1.0, weight_decay=0.0))
+        adam.append(dict(params=heads, weight_decay=0.0))
     parts = {"adam": (torch.optim.AdamW(adam, recipe.lr, betas=recipe.betas), recipe.lr)}
     if muon:
         parts["muon"] = (Muon(muon, recipe.muon_lr), recipe.muon_lr)

@@ -24,7 +24,7 @@ from .init import scaled_init
 from .loop import RunFolder, step_seed, train
 from .losses import MelLoss
 from .modules import decoder_modules, encoder_modules
-from .optim import Muon, cosine, split_parameters
+from .optim import Muon, Optimisers, cosine, split_parameters
 from .speech import Batches
 from .teachers import SpeechTeacher, fit_statistics, train_phone_net
 
@@ -216,29 +216,27 @@ class DecoupledRun:
         for module in modules:
             module.requires_grad_(True)
         matrices, others = split_parameters(modules)
-        muon = Muon(matrices, recipe.muon_lr)
         adam = torch.optim.AdamW(others, recipe.lr, betas=(0.8, 0.95), weight_decay=0.01)
+        optimisers = Optimisers(
+            {"muon": (Muon(matrices, recipe.muon_lr), recipe.muon_lr), "adam": (adam, recipe.lr)}
+        )
 
         def step(number: int) -> dict[str, float]:
-            factor = rates * cosine(number / steps, number)
-            muon.param_groups[0]["lr"], adam.param_groups[0]["lr"] = recipe.muon_lr * factor, recipe.lr * factor
             rng, _ = step_seed(recipe.seed, number)
             wav = self.batches(rng, False)[0]
             twin = {"said": said(step_seed(recipe.seed, number)[0], False)[0]} if said else {}
             values = compare(wav, rng, **twin)
-            muon.zero_grad()
-            adam.zero_grad()
+            optimisers.zero_grad()
             values["loss"].backward()
-            nn.utils.clip_grad_norm_(matrices + others, recipe.clip)
-            muon.step()
-            adam.step()
+            nn.utils.clip_grad_norm_(optimisers.parameters(), recipe.clip)
+            optimisers.step(rates * cosine(number / steps, number))
             return {name: float(value.detach()) for name, value in values.items()}
 
         @torch.no_grad()
         def check() -> dict[str, float]:
             return {f"{name}_held_out": float(compare(wav, None)["loss"]) for name, wav in self.held_out.items()}
 
-        parts = {"codec": codec, "muon": muon, "adam": adam}
+        parts = {"codec": codec, "optimisers": optimisers}
         train(self.folder, stage, steps, step, parts, check, check_every=max(1, min(200, steps // 10)))
 
     def joined(self) -> MimiAudioCodec:

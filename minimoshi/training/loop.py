@@ -107,7 +107,13 @@ def train(
     if folder.has(name):
         saved = folder.load(name)
         for part_name, part in parts.items():
-            part.load_state_dict(saved["parts"][part_name])
+            try:
+                part.load_state_dict(saved["parts"][part_name])
+            except (KeyError, ValueError, RuntimeError) as error:
+                raise ValueError(
+                    f"the checkpoint of {name!r} in {folder.path} is of another recipe or version, its {part_name} "
+                    f"does not fit ({error}); go on with the recipe that it was made with, or choose another folder"
+                ) from error
         step, spent, sums = saved["step"], saved["seconds"], saved["sums"]
         folder.cut_log(name, step)
     writer = _tensorboard(folder.path / "tensorboard" / name) if tensorboard else None

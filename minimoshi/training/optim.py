@@ -66,7 +66,7 @@ class Muon(torch.optim.Optimizer):
 
 
 class Optimisers:
-    """Optimisers that step together: name -> (optimiser, its rate). A group's own rate is its `share` of that."""
+    """Optimisers that step together: name -> (optimiser, its rate). A group with a `share` has so much of that rate."""
 
     def __init__(self, parts: dict[str, tuple[torch.optim.Optimizer, float]]):
         self.parts = parts
@@ -82,7 +82,7 @@ class Optimisers:
         """With this factor on all rates."""
         for optimiser, lr in self.parts.values():
             for group in optimiser.param_groups:
-                group["lr"] = lr * factor * group["share"]
+                group["lr"] = lr * factor * group.get("share", 1.0)
             optimiser.step()
 
     def state_dict(self) -> dict:

@@ -102,6 +102,20 @@ def test_sounds_are_written_with_their_pictures(tmp_path):
     assert rate == 24_000 and np.abs(wav - tone.numpy()).max() < 1e-3
 
 
+def test_a_checkpoint_of_another_recipe_is_refused_and_kept(tmp_path):
+    toy, folder = Toy(), RunFolder(tmp_path)
+    train(folder, "line", 5, toy.step, toy.parts())
+    other = nn.Linear(4, 1)  # another shape, another optimiser, a part that had not been there
+    for parts, what in (
+        ({"model": other}, "its model does not fit"),
+        ({"optimiser": torch.optim.Adam([{"params": [p]} for p in other.parameters()])}, "its optimiser does not fit"),
+        (toy.parts() | {"average": other}, "its average does not fit"),
+    ):
+        with pytest.raises(ValueError, match=f"(?s){what}.*choose another folder"):
+            train(folder, "line", 9, toy.step, parts)
+    assert folder.load("line")["step"] == 5
+
+
 def test_a_missing_stage_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="run the stage 'encoder' first"):
         RunFolder(tmp_path).load("encoder")

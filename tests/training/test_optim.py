@@ -74,7 +74,7 @@ def test_optimisers_step_together_and_come_back():
         torch.manual_seed(0)
         layer = nn.Linear(6, 6)
         adam = torch.optim.AdamW([dict(params=[layer.bias], share=0.5)], 0.1)
-        return layer, Optimisers({"adam": (adam, 0.1), "muon": (Muon([dict(params=[layer.weight], share=1.0)]), 0.02)})
+        return layer, Optimisers({"adam": (adam, 0.1), "muon": (Muon([layer.weight]), 0.02)})
 
     def step(layer: nn.Linear, both: Optimisers) -> None:
         both.zero_grad()

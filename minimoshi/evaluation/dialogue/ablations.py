@@ -42,9 +42,7 @@ from .run import Runner
 from .summary import summarise
 
 WORLD = {"greeting": 0.15, "colour": 0.3, "opposite": 0.3, "stop": 0.25}  # few answers: short runs get somewhere
-RECIPE = dict(
-    preset="tiny", batch=4, frames=120, text_alone=0.0, remembering=0.5, ease=300, lr=6e-3, muon_lr=0.015
-)  # fmt: skip
+RECIPE = dict(preset="tiny", batch=4, frames=120, text_alone=0.0, remembering=0.5, ease=300, lr=6e-3, muon_lr=0.015)
 HELD_OUT_USERS = 8  # the last of the bank
 SAMPLING = dict(temperature=0.6, text_temperature=0.0)
 _CHECKED = 8  # batches of held-out episodes for the losses
@@ -81,7 +79,7 @@ VARIANTS = {
     "no inner monologue": Variant(recipe=dict(monologue=False)),
     "acoustic delay 0": Variant(config=_acoustics_late(0)),
     "acoustic delay 2": Variant(config=_acoustics_late(2)),
-    "AdamW for the matrices, too": Variant(recipe=dict(muon_lr=0.0, lr=4e-3)),
+    "AdamW for all": Variant(recipe=dict(muon_lr=0.0, lr=4e-3)),
     "all levels weigh the same": Variant(recipe=dict(semantic_weight=1.0)),
     "one set of depth weights": Variant(config=_one_set_of_weights),
     "one stream": Variant(grid=_one_at_a_time, half_duplex=True),
