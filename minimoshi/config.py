@@ -238,7 +238,7 @@ class HeliumConfig(Config):
 
 
 HeliumConfig.PRESETS = {
-    "tiny": dict(dim=192, layers=4, heads=4, hidden=528, context=250, text_card=1000),
+    "tiny": dict(dim=192, layers=4, heads=4, hidden=528, context=1000, text_card=1000),
     "small": dict(dim=768, layers=16, heads=12, hidden=2112, context=1500, text_card=8000),
     "full": dict(),
 }
@@ -347,10 +347,13 @@ class MoshiConfig(Config):
         return max(self.delays)
 
     def transcriber(self, behind: int) -> MoshiConfig:
-        """The same model without a mouth: it hears one voice and writes it down `behind` frames later."""
+        """The same model without a mouth: it hears one voice and writes it down `behind` frames later.
+
+        Who only writes needs no long memory: it sees a quarter of the frames.
+        """
         self._require(behind >= 1, f"text must come at least 1 frame behind the sound, got {behind}")
-        heard = self.n_user or self.n_q
-        return self.replace(depth=None, n_q=heard, delays=(behind, *[0] * heard))
+        heard, helium = self.n_user or self.n_q, self.helium.replace(context=max(1, self.helium.context // 4))
+        return self.replace(helium=helium, depth=None, n_q=heard, delays=(behind, *[0] * heard))
 
 
 # Nested parts by the annotation of their field: `from __future__ import annotations` keeps those as strings.

@@ -19,6 +19,7 @@ from minimoshi.data.miniworld import (
     Takes,
     bank,
     coding,
+    episodes,
     exchange,
     moshi_alone,
     script,
@@ -528,7 +529,7 @@ def test_a_grid_says_what_was_placed(folder, maker):
 def test_an_echo_lies_in_the_users_rows_while_moshi_speaks(folder, maker):
     make, rng = GridMaker(folder, TextTokenizer.from_pretrained("tiny"), echo=1.0), random.Random(0)
     found, broken = set(), 0
-    for _ in range(20):
+    for _ in range(40):
         episode = maker.random(rng, 200, silent=0.0)
         grid = make(episode, rng).codes[9:].numpy()
         users = placed_by(episode, "user")
@@ -542,7 +543,7 @@ def test_an_echo_lies_in_the_users_rows_while_moshi_speaks(folder, maker):
             assert take.echoes.keys() == {(noise, loud) for noise in range(4) for loud in range(2)}
             for late, loud in itertools.product(range(8), range(2)):
                 at, echo = placed.start + late, take.echoes[episode.user.noise, loud]
-                if (grid[:, at : at + 4] == echo[:, first : first + 4]).all():
+                if np.array_equal(grid[:, at : at + 7], echo[:, first : first + 7]):
                     found.add((late, loud))
     assert {late for late, _ in found} <= set(range(1, 7)) and len(found) > 4
     assert broken > 4
@@ -594,13 +595,26 @@ def test_a_transcriber_learns_from_one_of_the_two_whose_first_word_comes_soon(fo
             assert torch.equal(one[1:].roll(earlier, dims=1)[:, speaks], both[sound, speaks])
 
 
-def test_users_of_training_fall_silent_for_a_while_now_and_then(maker):
+@pytest.mark.parametrize(("frames", "longest"), [(200, 60), (480, 144), (1500, 320)])
+def test_users_of_training_fall_silent_for_a_while_now_and_then(maker, frames, longest):
     rng = random.Random(0)
     gaps = []
-    for _ in range(60):
-        placed = sorted(maker.random(rng, 480, silent=0.0).placed, key=lambda p: p.start)
+    for _ in range(30_000 // frames):
+        placed = sorted(maker.random(rng, frames, silent=0.0).placed, key=lambda p: p.start)
         gaps += [after.start - before.last for before, after in zip(placed, placed[1:], strict=False)]
-    assert 0.01 < sum(gap > 25 for gap in gaps) / len(gaps) < 0.12 and max(gaps) < 175
+    assert 0.01 < sum(gap > 25 for gap in gaps) / len(gaps) < 0.1
+    assert longest / 2 < max(gaps) < longest + 25
+
+
+def test_a_told_name_is_asked_for_often_in_some_episodes_and_rarely_in_others(maker, monkeypatch):
+    shares = []
+    monkeypatch.setattr(episodes, "script", lambda rng, length, skills, *more: shares.append(skills) or [])
+    patient = EpisodeMaker(maker.takes, {"recall": 0.4, "sum": 0.6})
+    for seed in range(50):
+        patient.random(random.Random(seed), 480, silent=0.0)
+    recalls = [share["recall"] for share in shares]
+    assert 0.05 <= min(recalls) < 0.08 and 0.3 < max(recalls) <= 0.4 and {share["sum"] for share in shares} == {0.6}
+    assert patient.skills == {"recall": 0.4, "sum": 0.6}
 
 
 def test_a_script_may_have_a_lull(maker):

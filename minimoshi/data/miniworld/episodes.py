@@ -7,6 +7,7 @@ really end, and what would have come never existed.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,8 +41,12 @@ _OVERLAP = 0.1  # how often the user speaks a little before Moshi has ended
 # In training, how often who breaks in comes late, up to so many frames after Moshi's last word: a model that speaks
 # faster than its script meets that too, and whoever never did answers a "mhm" with a greeting.
 _LATE, _LATE_FRAMES = 0.3, 25
-# In training, how often nobody says anything for a while, and how long. Who never met a silence takes it for the end.
-_LULL, _LULL_FRAMES = 0.08, (20, 150)
+# In training, how often nobody says anything for a while, how long, and how much of an episode that is at most. Who
+# never met a silence takes it for the end.
+_LULL, _LULL_FRAMES, _LULL_SHARE = 0.06, (20, 320), 0.3
+# In training, how many times more rarely than its share a told name may be asked for. Were it asked for every few
+# seconds, nobody would have to remember it for a minute.
+_PATIENCE = 8.0
 
 
 @dataclass(frozen=True)
@@ -281,6 +286,11 @@ def _user_key_in(take: Take, index: int) -> tuple[str, str, int, int]:
     return _user_key(take.speaker, take.words[index].label, index, len(take.words))
 
 
+def _between(rng: random.Random, least: float, most: float) -> float:
+    """A number that is as likely below the geometric mean of both as above."""
+    return math.exp(rng.uniform(math.log(least), math.log(most)))
+
+
 def _whole(take: Take) -> Segment:
     return Segment(take, 0, take.frames)
 
@@ -298,8 +308,11 @@ class EpisodeMaker:
         if rng.random() < silent:
             return episode
         at = rng.randint(4, 16)
-        for exchange in script(rng, frames // 20, self.skills, self.splits, lambda e: self.takes.can_ask(name, e)):
-            at += rng.randint(*_LULL_FRAMES) if rng.random() < _LULL else 0
+        skills, longest = dict(self.skills), round(_LULL_SHARE * frames)
+        if "recall" in skills:
+            skills["recall"] /= _between(rng, 1, _PATIENCE)
+        for exchange in script(rng, frames // 20, skills, self.splits, lambda e: self.takes.can_ask(name, e)):
+            at += min(round(_between(rng, *_LULL_FRAMES)), longest) if rng.random() < _LULL else 0
             before = len(episode.placed), len(episode.marks)
             at = self._add(rng, episode, name, exchange, at, late=rng.random() < _LATE)
             if at > frames:
