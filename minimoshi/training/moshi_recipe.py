@@ -107,7 +107,7 @@ class MoshiRecipe(Recipe):
 MoshiRecipe.RECIPES = {
     "tiny": dict(
         remembering=0.5, frames=1500, batch=1, user_shallow=0.25, user_mixed=0.5, user_hesitant=0.35, user_echo=0.35,
-        moshi_alone=0.06, lr=6e-3, muon_lr=0.015, ease=1000, temperature=0.3, text_temperature=0.0, pad_bonus=-0.7,
+        moshi_alone=0.06, lr=6e-3, muon_lr=0.015, ease=1000, temperature=0.3, text_temperature=0.0, pad_bonus=-0.2,
         steps=9_000
     ),
     "paper": dict(semantic_weight=100.0, pad_weight=0.5, text=1.0, hearing=0.0),

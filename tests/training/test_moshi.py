@@ -259,9 +259,9 @@ def test_a_stage_goes_on_from_what_another_made(tmp_path):
 def test_a_result_draws_as_its_recipe_says(tmp_path):
     made = toy()
     assert made.result().sampling == Sampling()
-    made.recipe = made.recipe.replace(temperature=0.3, text_temperature=0.0, pad_bonus=-0.7)
+    made.recipe = made.recipe.replace(temperature=0.3, text_temperature=0.0, pad_bonus=-0.2)
     made.result().save_pretrained(tmp_path)
-    wanted = Sampling(temperature=0.3, text_temperature=0.0, pad_bonus=-0.7)
+    wanted = Sampling(temperature=0.3, text_temperature=0.0, pad_bonus=-0.2)
     assert HierarchicalGenerator.from_pretrained(tmp_path).sampling == wanted
     assert MoshiRecipe.read("tiny").sampling == HierarchicalGenerator.from_pretrained("tiny").sampling == wanted
     with pytest.raises(ValueError, match="temperatures must be 0"):
