@@ -352,7 +352,8 @@ class MoshiConfig(Config):
         Who only writes needs no long memory: it sees a quarter of the frames.
         """
         self._require(behind >= 1, f"text must come at least 1 frame behind the sound, got {behind}")
-        heard, helium = self.n_user or self.n_q, self.helium.replace(context=max(1, self.helium.context // 4))
+        heard = self.n_user or self.n_q
+        helium = self.helium.replace(context=max(1, self.helium.context // 4))
         return self.replace(helium=helium, depth=None, n_q=heard, delays=(behind, *[0] * heard))
 
 

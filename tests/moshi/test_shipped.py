@@ -3,13 +3,20 @@
 import pytest
 import torch
 
-from minimoshi import FullDuplexDialogueModel
+from minimoshi import FullDuplexDialogueModel, MoshiConfig
 from minimoshi.lab import questions
+from minimoshi.moshi import Transcriber
 
 
 @pytest.fixture(scope="module")
 def moshi() -> FullDuplexDialogueModel:
     return FullDuplexDialogueModel.from_pretrained("tiny")
+
+
+def test_it_has_the_sizes_of_its_preset(moshi):
+    preset, listens = MoshiConfig.preset("tiny"), Transcriber.from_pretrained("tiny").generator.config
+    assert moshi.generator.config == preset
+    assert listens == preset.transcriber(listens.delays[0]) and 4 * listens.helium.context == preset.helium.context
 
 
 def test_it_answers_and_sounds_when_it_does(moshi):

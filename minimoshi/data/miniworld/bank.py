@@ -25,7 +25,7 @@ from tqdm import tqdm
 from ...config import SAMPLE_RATE
 from ..augment import coloured, in_room, room_response
 from ..cast import refuse_held_out_voice
-from ..corpus import LOUDNESS, low_pass, random_speaker
+from ..corpus import LOUDNESS, log_uniform, low_pass, random_speaker
 from ..voices import Span, Speech, open_voice
 from .coding import (
     AFTER,
@@ -328,7 +328,7 @@ def dictated(rng: random.Random, says: Iterable[Say]) -> list[tuple[Say, float]]
         word = len(say.text.split()) == 1
         (least, most), share = _DICTATED if word else _BEGUN_SLOWLY
         if not say.manner and (word or say.text in BEGINNINGS) and rng.random() < share:
-            found.append((say, math.exp(rng.uniform(math.log(least), math.log(most)))))
+            found.append((say, log_uniform(rng, least, most)))
     return found
 
 

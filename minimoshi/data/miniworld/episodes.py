@@ -7,7 +7,6 @@ really end, and what would have come never existed.
 
 from __future__ import annotations
 
-import math
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...config import SAMPLE_RATE
+from ..corpus import log_uniform
 from ..voices import Span
 from .bank import Take, User, read_takes, speakers
 from .coding import FRAME, MOSHI, TAIL
@@ -286,11 +286,6 @@ def _user_key_in(take: Take, index: int) -> tuple[str, str, int, int]:
     return _user_key(take.speaker, take.words[index].label, index, len(take.words))
 
 
-def _between(rng: random.Random, least: float, most: float) -> float:
-    """A number that is as likely below the geometric mean of both as above."""
-    return math.exp(rng.uniform(math.log(least), math.log(most)))
-
-
 def _whole(take: Take) -> Segment:
     return Segment(take, 0, take.frames)
 
@@ -310,9 +305,9 @@ class EpisodeMaker:
         at = rng.randint(4, 16)
         skills, longest = dict(self.skills), round(_LULL_SHARE * frames)
         if "recall" in skills:
-            skills["recall"] /= _between(rng, 1, _PATIENCE)
+            skills["recall"] /= log_uniform(rng, 1, _PATIENCE)
         for exchange in script(rng, frames // 20, skills, self.splits, lambda e: self.takes.can_ask(name, e)):
-            at += min(round(_between(rng, *_LULL_FRAMES)), longest) if rng.random() < _LULL else 0
+            at += min(round(log_uniform(rng, *_LULL_FRAMES)), longest) if rng.random() < _LULL else 0
             before = len(episode.placed), len(episode.marks)
             at = self._add(rng, episode, name, exchange, at, late=rng.random() < _LATE)
             if at > frames:
