@@ -25,14 +25,15 @@ _BREATH = 2  # frames of silence after a phrase
 
 
 class Clarity:
-    """`clarity(phrase, speech, lead)`: in which share of some answers that hold it a take of a phrase is understood.
+    """`clarity(phrase, speech, lead)`: how long a take of a phrase is understood, as a share of some answers with it.
 
-    The take is coded by itself, its sound beginning `lead` samples into a frame, as it will be in the bank.
-    listen: a recogniser, (wav [S], sample rate) -> text. carriers: how many answers are tried. The other phrases of an
-    answer are said once and for all, at a middle speed.
+    The answers are tried one after the other, up to the first in which it is not: a take that two answers let pass may
+    fail in every third. It is coded by itself, its sound beginning `lead` samples into a frame, as it will be in the
+    bank. listen: a recogniser, (wav [S], sample rate) -> text. carriers: how many answers are tried at most. The other
+    phrases of an answer are said once and for all, at a middle speed.
     """
 
-    def __init__(self, codec: MimiAudioCodec, listen: Callable[[np.ndarray, int], str], carriers: int = 2):
+    def __init__(self, codec: MimiAudioCodec, listen: Callable[[np.ndarray, int], str], carriers: int = 6):
         self.codec, self.listen, self.carriers = codec, listen, carriers
         self._other = functools.cache(lambda phrase: self._codes(moshi_take(phrase, 1.05), 0))
         self._answers = [phrases(text) for skill, text in moshi_says(SPLITS) if skill != "repeat"]
@@ -46,7 +47,9 @@ class Clarity:
         for answer in chosen:
             codes = torch.cat([own if one == phrase else self._other(one) for one in answer], dim=2)
             heard = readings(self.listen(self.codec.decode(codes)[0, 0].numpy(), SAMPLE_RATE))
-            understood += any(f" {plain(phrase)} " in f" {reading} " for reading in heard)
+            if not any(f" {plain(phrase)} " in f" {reading} " for reading in heard):
+                break
+            understood += 1
         return understood / len(chosen)
 
     def _codes(self, speech: Speech, lead: int) -> torch.Tensor:

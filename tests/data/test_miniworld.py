@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -617,6 +618,21 @@ def test_a_told_name_is_asked_for_often_in_some_episodes_and_rarely_in_others(ma
     recalls = [share["recall"] for share in shares]
     assert 0.05 <= min(recalls) < 0.08 and 0.3 < max(recalls) <= 0.4 and {share["sum"] for share in shares} == {0.6}
     assert patient.skills == {"recall": 0.4, "sum": 0.6}
+
+
+def test_who_is_hard_to_understand_speaks_in_more_episodes(folder):
+    takes = Takes(folder)
+    name = next(iter(takes.users))
+    for other, gain in (("faint", -16.0), ("fainter", -26.0)):
+        takes.users[other] = replace(takes.users[name], name=other, gain_db=gain, noise=3)
+        takes.said[other] = takes.said[name]
+    takes.users = {n: takes.users[n] for n in (name, "faint", "fainter")}
+    assert takes.users[name].above_noise > 40 and 10 < takes.users["faint"].above_noise < 15
+    maker, rng = EpisodeMaker(takes, SOME), random.Random(3)
+    drawn = Counter(maker.random(rng, 20, silent=1.0).user.name for _ in range(2000))
+    shares = [(35 - takes.users[n].above_noise) / 5 for n in ("faint", "fainter")]
+    for n, share in zip((name, "faint", "fainter"), (1.0, *shares), strict=True):
+        assert drawn[n] / 2000 == pytest.approx(share / (1 + sum(shares)), abs=0.03)
 
 
 def test_a_script_may_have_a_lull(maker):

@@ -89,6 +89,12 @@ class User:
     tempo: float = 1.0
     colour: float = 0.0
 
+    @property
+    def above_noise(self) -> float:
+        """How much louder than their noise they speak, in dB; infinite where there is none."""
+        floor = NOISE_DB[self.noise]
+        return math.inf if floor is None else 20 * math.log10(LOUDNESS) + self.gain_db - floor
+
 
 @dataclass(frozen=True)
 class Take:

@@ -47,6 +47,9 @@ _LULL, _LULL_FRAMES, _LULL_SHARE = 0.06, (20, 320), 0.3
 # In training, how many times more rarely than its share a told name may be asked for. Were it asked for every few
 # seconds, nobody would have to remember it for a minute.
 _PATIENCE = 8.0
+# In training, who speaks less than so many dB above their noise has an episode more for every so many dB: there is more
+# to learn from one who is hard to understand, and few are.
+_CLEAR_DB, _HARDER_DB = 35.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -298,7 +301,8 @@ class EpisodeMaker:
 
     def random(self, rng: random.Random, frames: int, silent: float = 0.04) -> Episode:
         """An episode of exactly `frames` frames with as many exchanges as fit; a share is only background."""
-        name = rng.choice(list(self.takes.users))
+        shares = [max(1.0, (_CLEAR_DB - user.above_noise) / _HARDER_DB) for user in self.takes.users.values()]
+        name = rng.choices(list(self.takes.users), shares)[0]
         episode = Episode(frames, self.takes.users[name])
         if rng.random() < silent:
             return episode
