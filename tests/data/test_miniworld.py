@@ -205,19 +205,23 @@ def test_a_guest_has_a_tempo_and_a_microphone(monkeypatch):
 
 def test_moshi_says_a_phrase_until_enough_takes_are_clear(tmp_path, monkeypatch):
     monkeypatch.setattr(bank, "open_voice", toy_voice)
-    monkeypatch.setattr(bank, "moshi_says", lambda splits: [("greeting", "hello"), ("stop", "okay")])
-    asked, leads = Counter(), {"hello": [], "okay": []}
+    monkeypatch.setattr(bank, "moshi_says", lambda splits: [("greeting", "hello"), ("stop", "okay"), ("name", "paul")])
+    asked, leads = Counter(), {"hello": [], "okay": [], "paul": []}
 
     def clear(phrase: str, speech: Speech, lead: int) -> float:
         asked[phrase] += 1
         leads[phrase].append(lead)
+        if phrase == "paul":
+            return 1.0 if asked[phrase] in (9, 30) else 0.4
         return float(asked[phrase] % 4 == 0) if phrase == "hello" else 0.5
 
     bank.record_moshi(tmp_path, takes=3, clear=clear)
-    assert asked == {"hello": 12, "okay": bank._TRIED}  # every fourth is clear; none is, so all that were tried
+    # every fourth is clear; none is, so all that were tried are as good; of two the others would be less than half so
+    assert asked == {"hello": 12, "okay": bank._TRIED, "paul": bank._TRIED}
     kept = bank.read_takes(tmp_path, "moshi")[1]
-    assert Counter(take.text for take in kept) == {"hello": 3, "okay": 3}
-    assert [take.lead for take in kept] == [*leads["hello"][3::4], *leads["okay"][:3]]
+    assert Counter(take.text for take in kept) == {"hello": 3, "okay": 3, "paul": 2}
+    paul = [leads["paul"][8], leads["paul"][29]]
+    assert [take.lead for take in kept] == [*leads["hello"][3::4], *leads["okay"][:3], *paul]
 
 
 def test_a_manner_changes_what_it_says(monkeypatch):

@@ -276,7 +276,8 @@ Clear = Callable[[str, Speech, int], float]
 def record_moshi(folder: str | Path, seed: int = 0, takes: int = _TAKES, clear: Clear | None = None) -> None:
     """Let Moshi say every phrase of its answers several times, a little faster or slower each time.
 
-    clear: if given, each phrase is said until enough takes are understood, or _TRIED times, and the clearest are kept.
+    clear: if given, each phrase is said until enough takes are understood, or _TRIED times, and the clearest are kept:
+    fewer than `takes`, where the others are less than half as clear.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -310,7 +311,8 @@ def _clearest(rng: random.Random, phrase: str, takes: int, clear: Clear) -> list
         lead = rng.randrange(FRAME)
         tried.append((clear(phrase, speech, lead), -len(tried), {"lead": lead}, speech))
     best = sorted(tried, key=lambda one: one[:2], reverse=True)[:takes]
-    return [(place, speech) for *_, place, speech in best]
+    good = best[0][0]  # better a word said in one way only than in ways that nobody understands
+    return [(place, speech) for score, _, place, speech in best if score >= good / 2]
 
 
 def some_says(rng: random.Random) -> list[Say]:
