@@ -544,13 +544,14 @@ def test_an_echo_lies_in_the_users_rows_while_moshi_speaks(folder, maker):
             assert same != (placed.breaks_in and bool(placed.segments[0].take.echoes))
             broken += not same
         for placed in episode.of("moshi")[:1]:
-            take, first = placed.segments[0].take, placed.segments[0].first
+            spoken = placed.segments[0]
+            take, first, stop = spoken.take, spoken.first, spoken.stop
             assert take.echoes.keys() == {(noise, loud) for noise in range(4) for loud in range(2)}
             if sum(s.take is take for s in placed.segments) > 1:
                 continue  # a digit said twice from one take is found a second time, later
             for late, loud in itertools.product(range(8), range(2)):
                 at, echo = placed.start + late, take.echoes[episode.user.noise, loud]
-                if (grid[:, at : at + 4] == echo[:, first : first + 4]).all():
+                if np.array_equal(grid[:, at : at + stop - first], echo[:, first:stop]):
                     found.add((late, loud))
     assert {late for late, _ in found} <= set(range(1, 7)) and len(found) > 4
     assert broken > 4

@@ -45,7 +45,7 @@ from .coding import (
 )
 from .skills import BEGINNINGS, GREETINGS, MANNERS, MURMURS, SPLITS, STOPS, Say, moshi_says, phrases, user_says
 
-_TAKES = 12  # of each of Moshi's phrases
+_TAKES = 12  # of each of Moshi's phrases, at most
 _TRIED = 60  # at most, to find that many which are understood
 _HIBARI = {"high": ("f0", 1.45), "low": ("f0", 0.68), "fast": ("speed", 1.45), "slow": ("speed", 0.68)}
 _SPELLED = dict.fromkeys(("flite", "festival"), {"mhm": "umhum"})  # lest an engine spells the word out
